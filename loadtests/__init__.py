@@ -1,0 +1,1 @@
+"""How we know that it is fast: users, scenarios, pacing, objectives and the verdict."""
