@@ -1,0 +1,1 @@
+"""A fleet of real systemd machines on this computer, reached over SSH exactly like servers."""
