@@ -1,9 +1,10 @@
 """Keys and OpenSSH configuration by which operators and tools reach a fleet."""
 
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from infra.sandbox.computer import run
+from infra.sandbox.computer import find_tool, run
 from infra.sandbox.image import ADMIN_USER
 from infra.sandbox.machine import Machine
 
@@ -49,6 +50,16 @@ def write(directory: Path, machines: Iterable[Machine]) -> Path:
     ]
     _replace(directory / "config", "\n".join(entries))
     return directory / "config"
+
+
+def close(directory: Path, machines: Iterable[Machine]) -> None:
+    """End the warm connections that were opened with this configuration."""
+    if not (directory / "config").exists():
+        return
+    for machine in machines:
+        command = [find_tool("ssh") or "ssh", "-F", str(directory / "config"), "-O", "exit", machine.name]
+        # nothing is open most of the time, which ssh calls an error
+        subprocess.run(command, capture_output=True, timeout=10, check=False)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -92,6 +92,7 @@ class Fleet:
         computer.require()
         with self._alone("down"):
             machines = self._machines(self._read()) if self._file.exists() else []
+            access.close(self.directory / "ssh", machines)
             with ThreadPoolExecutor(len(machines) or 1) as pool:
                 list(pool.map(lambda machine: machine.stop(at_once=not keep), machines))
             forwarder = Running.read(self._proxy_record)
@@ -116,6 +117,8 @@ class Fleet:
 
     def snapshot(self, name: str, only: Iterable[str] = ()) -> None:
         """Remember the disks of all machines, or of those named; each is shut down and booted again."""
+        for machine in self._chosen(only):
+            machine.disk.require_room_for(name)
         self._with_disks_off("snapshot", only, lambda machine: machine.disk.snapshot(name), at_once=False)
 
     def restore(self, name: str, only: Iterable[str] = ()) -> None:

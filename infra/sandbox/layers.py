@@ -52,8 +52,8 @@ class Disk:
         """Names of the snapshots taken."""
         return sorted(path.stem for path in (self.directory / "snapshots").glob("*.json"))
 
-    def snapshot(self, name: str) -> None:
-        """Remember the disk as it is now; the machine must be off.
+    def require_room_for(self, name: str) -> None:
+        """Make sure that a snapshot of that name can be taken, before any machine is stopped for it.
 
         Raises:
             SandboxError: a bad name, or too many snapshots on one another.
@@ -62,11 +62,19 @@ class Disk:
             raise SandboxError(
                 f"{name!r}: a snapshot's name is lower-case letters, digits, dot, dash", exit_code=2
             )
-        stack = self._stack()
-        if len(stack) >= _DEEPEST:
+        if len(self._stack()) >= _DEEPEST:
             raise SandboxError(
                 f"{self.directory.name} has {_DEEPEST} layers: restore an older snapshot first"
             )
+
+    def snapshot(self, name: str) -> None:
+        """Remember the disk as it is now; the machine must be off.
+
+        Raises:
+            SandboxError: as `require_room_for`.
+        """
+        self.require_room_for(name)
+        stack = self._stack()
         self._write(self.directory / "snapshots" / f"{name}.json", stack)
         self._new_top(stack)
 
