@@ -22,8 +22,10 @@ def _fleet() -> Fleet:
 
 @app.command()
 def up(
-    suite: Annotated[str, typer.Option(help="bookworm or trixie")] = "bookworm",
-    database: Annotated[str, typer.Option(help="mariadb or mysql")] = "mariadb",
+    suite: Annotated[
+        str | None, typer.Option(help="bookworm (default) or trixie (default with mysql)")
+    ] = None,
+    database: Annotated[str | None, typer.Option(help="mariadb (default) or mysql")] = None,
 ) -> None:
     """Bring the fleet up; mends what a killed run left.
 

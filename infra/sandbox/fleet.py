@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.sandbox import access, computer, image, locations, network, package_cache
+from infra.sandbox import access, computer, image, locations, network, package_cache, package_sources
 from infra.sandbox.errors import SandboxError
 from infra.sandbox.machine import Machine, boots, settled
 from infra.sandbox.processes import Running
@@ -28,7 +28,8 @@ MACHINES = {
     "ops1": 51,
     "customer1": 61,
 }
-DATABASES = ("mariadb", "mysql")
+# MySQL's server comes from the unstable suite; its package needs a newer systemd than bookworm has.
+_SUITES_WITH = {"mariadb": ("bookworm", "trixie"), "mysql": ("trixie",)}
 Say = Callable[[str], None]
 
 
@@ -58,16 +59,20 @@ class Fleet:
 
     # -- what operators ask for
 
-    def up(self, suite: str = "bookworm", database: str = "mariadb") -> None:
+    def up(self, suite: str | None = None, database: str | None = None) -> None:
         """Bring every machine up, making what is missing and mending what is broken.
+
+        Args:
+            suite: the distribution's suite; None is the fleet's own, or for a new fleet the oldest one
+                that carries the database.
+            database: `mariadb` or `mysql`; None is the fleet's own, or for a new fleet `mariadb`.
 
         Raises:
             SandboxError: this computer cannot carry a fleet, the fleet exists with another suite or database,
                 or a machine does not boot.
         """
         computer.require()
-        if database not in DATABASES:
-            raise SandboxError(f"--database {database}: known are {', '.join(DATABASES)}", exit_code=2)
+        _require_known(suite, database)
         with self._alone("up"):
             started = time.monotonic()
             description = self._describe(suite, database)
@@ -171,11 +176,11 @@ class Fleet:
             ) from torn
         return description
 
-    def _describe(self, suite: str, database: str) -> dict[str, Any]:
+    def _describe(self, suite: str | None, database: str | None) -> dict[str, Any]:
         """Read the fleet's description, or decide and store it when the fleet is new."""
         if self._file.exists():
             known = self._read()
-            if (known["suite"], known["database"]) != (suite, database):
+            if suite not in (None, known["suite"]) or database not in (None, known["database"]):
                 raise SandboxError(
                     f"fleet {self.name!r} is {known['suite']} with {known['database']}: take it down first, "
                     "or name another with LAUNCHGATE_FLEET",
@@ -184,6 +189,8 @@ class Fleet:
             if Path(known["image"]).exists():
                 return known
             raise SandboxError(f"the image of fleet {self.name!r} is gone: launchgate sandbox down, then up")
+        database = database or "mariadb"
+        suite = suite or _SUITES_WITH[database][0]
         base = image.ensure(suite, database, self._say)
         subnet = network.pick_subnet(self.name, self._subnets_of_others())
         gateway = str(subnet[1])
@@ -307,6 +314,21 @@ class Fleet:
             lock.flush()
             yield
             lock.truncate(0)
+
+
+def _require_known(suite: str | None, database: str | None) -> None:
+    if database is not None and database not in _SUITES_WITH:
+        raise SandboxError(f"--database {database}: known are {', '.join(_SUITES_WITH)}", exit_code=2)
+    if suite is not None and suite not in package_sources.KNOWN_SUITES:
+        raise SandboxError(
+            f"--suite {suite}: known suites are {', '.join(package_sources.KNOWN_SUITES)}", exit_code=2
+        )
+    carrying = _SUITES_WITH[database or "mariadb"]
+    if suite is not None and suite not in carrying:
+        raise SandboxError(
+            f"--database {database} needs --suite {carrying[0]}: its packages do not install on {suite}",
+            exit_code=2,
+        )
 
 
 def _state(machine: Machine) -> str:

@@ -31,6 +31,7 @@ chroot "$root" systemctl mask systemd-networkd-wait-online.service console-getty
 chroot "$root" systemctl disable e2scrub_all.timer e2scrub_reap.service 2>/dev/null || true
 """
 _UNSTABLE_PIN = "Package: *\nPin: release a=unstable\nPin-Priority: 50\n"
+_EXPIRED_ARCHIVES = 'Acquire::Check-Valid-Until "false";\nAcquire::Check-Date "false";\n'
 _BUILD_SECONDS = 900
 
 
@@ -47,7 +48,11 @@ def ensure(suite: str, database: str, say: Callable[[str], None]) -> Path:
     """
     sources = package_sources.read()
     lines = sources.lines(suite, unstable=database == "mysql")
-    image = locations.cache_directory() / "images" / f"{suite}-{database}-{_digest(lines)}"
+    image = (
+        locations.cache_directory()
+        / "images"
+        / f"{suite}-{database}-{_digest(lines, sources.check_valid_until)}"
+    )
     if image.exists():
         return image
     say(f"building the {suite} image (once)")
@@ -59,7 +64,12 @@ def ensure(suite: str, database: str, say: Callable[[str], None]) -> Path:
     building.mkdir(parents=True)
     try:
         _build(building / "root", suite, lines, check_valid_until=sources.check_valid_until)
-        _finish(building / "root", lines, pin_unstable=database == "mysql")
+        _finish(
+            building / "root",
+            lines,
+            pin_unstable=database == "mysql",
+            check_valid_until=sources.check_valid_until,
+        )
         building.rename(image)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
@@ -74,8 +84,9 @@ def root(image: Path) -> Path:
     return image / "root"
 
 
-def _digest(lines: list[str]) -> str:
-    recipe = "\n".join([*PACKAGES, _CUSTOMISE, _UNSTABLE_PIN, *lines])
+def _digest(lines: list[str], check_valid_until: bool) -> str:
+    archives = "" if check_valid_until else _EXPIRED_ARCHIVES
+    recipe = "\n".join([*PACKAGES, _CUSTOMISE, _UNSTABLE_PIN, archives, *lines])
     return hashlib.sha256(recipe.encode()).hexdigest()[:12]
 
 
@@ -98,11 +109,13 @@ def _build(target: Path, suite: str, lines: list[str], *, check_valid_until: boo
     run(command, timeout=_BUILD_SECONDS)
 
 
-def _finish(target: Path, lines: list[str], *, pin_unstable: bool) -> None:
+def _finish(target: Path, lines: list[str], *, pin_unstable: bool, check_valid_until: bool) -> None:
     apt = target / "etc/apt"
     (apt / "sources.list").write_text("\n".join(lines) + "\n")
     for left in ("99mmdebstrap", "00mmdebstrap"):
         (apt / "apt.conf.d" / left).unlink(missing_ok=True)
+    if not check_valid_until:  # this computer's archives are kept as of a past day, and it accepts that
+        (apt / "apt.conf.d/02valid-until").write_text(_EXPIRED_ARCHIVES)
     if pin_unstable:
         (apt / "preferences.d/unstable").write_text(_UNSTABLE_PIN)
     # A lost power cut costs a sandbox nothing; without it every package install waits for the disk.

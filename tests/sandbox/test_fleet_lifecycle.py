@@ -169,6 +169,8 @@ def test_restore_brings_back_what_was_and_drops_what_came_after() -> None:
         (["sandbox", "restore", "never"], "no snapshot 'never'"),
         (["sandbox", "snapshot", "Bad Name"], "snapshot's name"),
         (["sandbox", "up", "--suite", "trixie"], "is bookworm with mariadb: take it down first"),
+        (["sandbox", "up", "--database", "mysql", "--suite", "bookworm"], "needs --suite trixie"),
+        (["sandbox", "up", "--suite", "potato"], "known suites are bookworm, trixie"),
         (["sandbox", "up", "--database", "oracle"], "known are mariadb, mysql"),
         (["sandbox", "fly"], "No such command 'fly'"),
     ],
