@@ -5,6 +5,8 @@ from typing import Any
 
 import typer
 
+from infra import tools_commands
+from infra.release import commands as release
 from infra.sandbox import commands as sandbox
 from infra.sandbox.errors import SandboxError
 
@@ -15,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(release.app)
+app.add_typer(tools_commands.app)
 
 
 def main() -> None:
