@@ -1,0 +1,121 @@
+"""Redis as a cache. Its loss costs speed, never an answer: a failure is a miss, a dead server is left alone a while."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from search_api import metrics
+from search_api.settings import Settings
+
+log = structlog.get_logger()
+
+_PREFIX = "search-api:"
+_REST_SECONDS = 2.0
+
+
+class Cache:
+    """Byte values with a life. All methods work, as a miss, while Redis is away."""
+
+    def __init__(self, settings: Settings) -> None:
+        tls: dict[str, Any] = {}
+        if settings.redis_tls_ca is not None:
+            tls = {"ssl": True, "ssl_ca_certs": str(settings.redis_tls_ca), "ssl_check_hostname": True}
+        self._redis = redis.Redis(
+            host=settings.redis_host,
+            port=settings.redis_port,
+            username=settings.redis_user or None,
+            password=settings.redis_password.get_secret_value() or None,
+            socket_timeout=settings.redis_timeout,
+            socket_connect_timeout=settings.redis_timeout,
+            retry=Retry(NoBackoff(), 1),
+            **tls,
+        )
+        self._resting_until = 0.0
+        self._flights: dict[str, threading.Lock] = {}
+        self._flights_lock = threading.Lock()
+
+    def get(self, kind: str, key: str) -> bytes | None:
+        """The value, or None."""
+        value = cast("bytes | None", self._do(lambda client: client.get(_name(kind, key))))
+        metrics.CACHE_OPERATIONS.labels(kind, "miss" if value is None else "hit").inc()
+        return value
+
+    def put(self, kind: str, key: str, value: bytes, seconds: int, *, only_if_absent: bool = False) -> None:
+        """Keep a value for so many seconds."""
+        self._do(lambda client: client.set(_name(kind, key), value, ex=seconds, nx=only_if_absent))
+        metrics.CACHE_OPERATIONS.labels(kind, "write").inc()
+
+    def get_or_make(
+        self, kind: str, key: str, seconds: int, make: Callable[[], tuple[bytes, bool]]
+    ) -> tuple[bytes, bool]:
+        """The cached value and True, or what ``make`` returns and False.
+
+        ``make`` returns the value and whether to keep it. Callers in this process that ask for the same key at the same
+        time wait for the first instead of all making it.
+        """
+        found = self.get(kind, key)
+        if found is not None:
+            return found, True
+        with self._flight(kind + key) as waited:
+            if waited and (found := self.get(kind, key)) is not None:
+                return found, True
+            value, keep = make()
+            if keep:
+                self.put(kind, key, value, seconds)
+            return value, False
+
+    def alive(self) -> bool:
+        """Whether Redis answers now."""
+        return self._do(lambda client: client.ping()) is True
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._redis.close()
+
+    def _flight(self, key: str) -> "_Flight":
+        return _Flight(self._flights, self._flights_lock, key)
+
+    def _do(self, action: Callable[["redis.Redis"], Any]) -> Any:
+        if time.monotonic() < self._resting_until:
+            metrics.REDIS_COMMANDS.labels("skipped").inc()
+            return None
+        try:
+            answer = action(self._redis)
+        except redis.RedisError as error:
+            self._resting_until = time.monotonic() + _REST_SECONDS
+            metrics.REDIS_COMMANDS.labels("failed").inc()
+            log.warning("redis is away", error=type(error).__name__, resting_seconds=_REST_SECONDS)
+            return None
+        metrics.REDIS_COMMANDS.labels("done").inc()
+        return answer
+
+
+class _Flight:
+    """One maker a key: entering gives whether somebody else was making the value meanwhile."""
+
+    def __init__(self, flights: dict[str, threading.Lock], guard: threading.Lock, key: str) -> None:
+        self._flights, self._guard, self._key = flights, guard, key
+        self._mine = threading.Lock()
+
+    def __enter__(self) -> bool:
+        with self._guard:
+            self._mine = self._flights.setdefault(self._key, self._mine)
+        waited = not self._mine.acquire(blocking=False)
+        if waited:
+            self._mine.acquire()
+        return waited
+
+    def __exit__(self, *_exception: object) -> None:
+        with self._guard:
+            self._flights.pop(self._key, None)
+        self._mine.release()
+
+
+def _name(kind: str, key: str) -> str:
+    return f"{_PREFIX}{kind}:{key}"

@@ -1,0 +1,123 @@
+"""The command ``search-api``."""
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from search_api.env_example import render_env_example
+from search_api.settings import SettingsError, load_settings
+from search_api.version import __version__
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns 0 done, 1 failed, 2 wrong use or settings that cannot be used."""
+    options = _parser().parse_args(arguments)
+    if options.command != "serve":
+        # The directory belongs to the running service: other commands must not leave metrics there.
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    try:
+        return int(_COMMANDS[options.command](options))
+    except SettingsError as error:
+        return _complain(str(error), USAGE)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        return _complain(f"the service's own database cannot be used: {reason}", FAILED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="search-api", description="Full-text search over the user's own databases."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="answer requests")
+    where = serve.add_mutually_exclusive_group()
+    where.add_argument("--uds", type=Path, metavar="PATH", help="Unix socket to listen on")
+    where.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--workers", type=int, help="worker processes (default: the setting)")
+    migrate = commands.add_parser("migrate", help="bring the schema to the newest revision")
+    migrate.add_argument("--down", metavar="REV", help="take the schema back to this revision, or to base")
+    commands.add_parser("check-settings", help="judge the settings")
+    commands.add_parser("env-example", help="print .env.example")
+    admin = commands.add_parser(
+        "create-admin", help="make an administrator; reads the password from standard input"
+    )
+    admin.add_argument("--email", required=True)
+    admin.add_argument("--name", default="Administrator")
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from search_api.logs import configure_logs
+    from search_api.serve import ServeError, serve
+
+    settings = load_settings()
+    configure_logs(settings)
+    try:
+        serve(settings, uds=options.uds, host=options.host, port=options.port, workers=options.workers)
+    except ServeError as error:
+        return _complain(str(error), FAILED)
+    return DONE
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    from search_api.migrate import MigrationError, downgrade, upgrade
+
+    settings = load_settings()
+    try:
+        before, after = downgrade(settings, options.down) if options.down else upgrade(settings)
+    except MigrationError as error:
+        return _complain(str(error), FAILED)
+    print(f"schema: {before} -> {after}" if before != after else f"schema: {after}, nothing to do")
+    return DONE
+
+
+def _check_settings(_options: argparse.Namespace) -> int:
+    settings = load_settings()
+    print(f"settings: good for {settings.environment}")
+    return DONE
+
+
+def _env_example(_options: argparse.Namespace) -> int:
+    sys.stdout.write(render_env_example())
+    return DONE
+
+
+def _create_admin(options: argparse.Namespace) -> int:
+    from search_api.administrators import create_admin
+    from search_api.errors import ApiError
+
+    settings = load_settings()
+    password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    try:
+        print(create_admin(settings, email=options.email, name=options.name, password=password))
+    except ApiError as error:
+        details = error.details if isinstance(error.details, list) else []
+        reason = "; ".join(f"{item['field']} {item['message']}" for item in details) or error.message
+        return _complain(reason, USAGE)
+    return DONE
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"search-api: {message}", file=sys.stderr)
+    return code
+
+
+_COMMANDS = {
+    "serve": _serve,
+    "migrate": _migrate,
+    "check-settings": _check_settings,
+    "env-example": _env_example,
+    "create-admin": _create_admin,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The users' own databases: which hosts may be dialled, connections, schemas."""

@@ -1,0 +1,106 @@
+"""What the service counts. Labels never carry ids, so their number stays small."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+HTTP_REQUESTS = Counter("http_requests_total", "Requests answered", ["method", "route", "status"])
+HTTP_SECONDS = Histogram(
+    "http_request_duration_seconds", "Time to answer", ["method", "route"], buckets=_SECONDS
+)
+HTTP_BYTES = Counter("http_response_bytes_total", "Bytes of response bodies", ["route"])
+CPU_SECONDS = Counter(
+    "search_api_cpu_seconds_total", "CPU time of the workers, brought up to date by each request"
+)
+SQL_STATEMENTS = Counter("sql_statements_total", "SQL statements sent", ["target"])
+SQL_SECONDS = Histogram(
+    "database_query_duration_seconds", "Time of SQL statements", ["target"], buckets=_SECONDS
+)
+DATABASE_CONNECTIONS = Gauge(
+    "database_connections_active", "Connections in use", ["target"], multiprocess_mode="livesum"
+)
+REDIS_COMMANDS = Counter("redis_commands_total", "Redis commands sent", ["outcome"])
+CACHE_OPERATIONS = Counter("cache_operations_total", "Cache look-ups and writes", ["kind", "outcome"])
+SEARCHES = Counter("search_requests_total", "Searches", ["mode", "status", "cache"])
+SEARCH_SECONDS = Histogram("search_duration_seconds", "Time of searches", ["mode"], buckets=_SECONDS)
+SEARCH_RECORDS_LOST = Counter("search_records_lost_total", "Searches that could not be recorded")
+AI_REQUESTS = Counter("ai_requests_total", "Requests to the AI", ["operation", "outcome"])
+API_KEY_USES = Counter("api_key_usage_total", "Requests with an API key", ["key_tier", "endpoint", "status"])
+
+_cpu_lock = threading.Lock()
+_cpu_counted = time.process_time()
+
+
+def forget_start_up_cpu() -> None:
+    """Leave the CPU time of loading the service out of what its requests cost."""
+    global _cpu_counted  # noqa: PLW0603 (one figure per process)
+    _cpu_counted = time.process_time()
+
+
+def count_cpu() -> None:
+    """Add the CPU time that this worker used since the last call."""
+    global _cpu_counted  # noqa: PLW0603 (one figure per process, guarded by the lock)
+    with _cpu_lock:
+        used = time.process_time()
+        CPU_SECONDS.inc(max(0.0, used - _cpu_counted))
+        _cpu_counted = used
+
+
+class CacheHitRatio(Collector):
+    """Derives cache_hit_ratio from the counters of all workers."""
+
+    def __init__(self, source: Collector) -> None:
+        self._source = source
+
+    def collect(self) -> Iterator[Metric]:
+        hits: dict[str, float] = {}
+        looked: dict[str, float] = {}
+        for family in self._source.collect():
+            if family.name != "cache_operations":
+                continue
+            for sample in family.samples:
+                if sample.name != "cache_operations_total":
+                    continue
+                kind, outcome = sample.labels["kind"], sample.labels["outcome"]
+                if outcome in ("hit", "miss"):
+                    looked[kind] = looked.get(kind, 0) + sample.value
+                    hits[kind] = hits.get(kind, 0) + (sample.value if outcome == "hit" else 0)
+        ratio = GaugeMetricFamily("cache_hit_ratio", "Share of cache look-ups that hit", labels=["kind"])
+        for kind, total in looked.items():
+            ratio.add_metric([kind], hits[kind] / total if total else 0.0)
+        yield ratio
+
+
+def render_metrics() -> tuple[bytes, str]:
+    """All workers' metrics in the Prometheus text format, and its content type."""
+    source: Collector = CacheOperationsOfThisProcess()
+    registry = REGISTRY
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        registry = CollectorRegistry()
+        source = MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    ratio = CollectorRegistry()
+    ratio.register(CacheHitRatio(source))
+    return generate_latest(registry) + generate_latest(ratio), CONTENT_TYPE_LATEST
+
+
+class CacheOperationsOfThisProcess(Collector):
+    """The cache counters when there is one process only."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from CACHE_OPERATIONS.collect()

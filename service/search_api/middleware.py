@@ -1,0 +1,149 @@
+"""What surrounds every request, as plain ASGI: request id, metrics, log line, security headers, size limit."""
+
+import re
+import time
+import uuid
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from search_api import metrics
+from search_api.client_address import client_address
+from search_api.envelope import error_response
+from search_api.errors import ApiError
+from search_api.settings import Settings
+
+log = structlog.get_logger()
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{7,127}$")
+_QUIET = ("/health", "/metrics")
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "strict-transport-security": "max-age=31536000; includeSubDomains",
+    "cache-control": "no-store",
+}
+
+
+class RequestMiddleware:
+    """Names the request, times it, counts it, logs it, and turns what nobody caught into a 500 in the envelope."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._trusted = settings.trusted_proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(scope, send)
+        started = time.perf_counter()
+        self._describe(scope)
+        structlog.contextvars.bind_contextvars(request_id=scope["request_id"])
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception as error:  # the last resort: nothing may reach the server as a bare failure
+            log.exception("request failed", error=type(error).__name__)
+            if answer.status == 0:
+                failure = ApiError(500, "INTERNAL_ERROR", "Something went wrong on our side.")
+                await error_response(failure, scope["request_id"])(scope, receive, answer.send)
+        finally:
+            self._count(scope, answer, time.perf_counter() - started)
+            structlog.contextvars.clear_contextvars()
+
+    def _describe(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        offered = headers.get("x-request-id", "")
+        scope["request_id"] = offered if _REQUEST_ID.match(offered) else str(uuid.uuid4())
+        peer = scope["client"][0] if scope.get("client") else None
+        scope["client_address"] = client_address(
+            peer or None, headers.get("x-forwarded-for", ""), self._trusted, peer_is_local_socket=not peer
+        )
+
+    def _count(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        metrics.HTTP_REQUESTS.labels(method, route, str(answer.status)).inc()
+        metrics.HTTP_SECONDS.labels(method, route).observe(seconds)
+        metrics.HTTP_BYTES.labels(route).inc(answer.body_bytes)
+        if tier := scope.get("api_key_tier"):
+            metrics.API_KEY_USES.labels(tier, route, str(answer.status)).inc()
+        metrics.count_cpu()
+        if not (scope["path"].startswith(_QUIET) and answer.status < 400):
+            log.info(
+                "request",
+                method=method,
+                route=route,
+                status=answer.status,
+                milliseconds=round(seconds * 1000, 2),
+                client=scope["client_address"],
+            )
+
+
+_METHODS = {"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"}
+
+
+class _Answer:
+    """Watches the answer pass and adds the headers that every answer has."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self.status = 0
+        self.body_bytes = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self._scope["request_id"]
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        elif message["type"] == "http.response.body":
+            self.body_bytes += len(message.get("body", b""))
+        await self._send(message)
+
+
+class BodyLimitMiddleware:
+    """Reads a request body up to the limit and hands it on whole; beyond it the answer is 413."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS", "DELETE"):
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdigit() and int(declared) > self._limit:
+            await self._refuse(scope, receive, send)
+            return
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            if len(body) > self._limit:
+                await self._refuse(scope, receive, send)
+                return
+            if not message.get("more_body", False):
+                break
+        whole: Message | None = {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        async def replay() -> Message:
+            nonlocal whole
+            message, whole = whole, None
+            return message if message is not None else await receive()
+
+        await self._app(scope, replay, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        error = ApiError(413, "PAYLOAD_TOO_LARGE", f"The request body is larger than {self._limit} bytes.")
+        error.headers["connection"] = "close"
+        await error_response(error, scope["request_id"])(scope, receive, send)

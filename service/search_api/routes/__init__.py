@@ -1,0 +1,1 @@
+"""The routes of the published contract, one module a chapter."""

@@ -1,0 +1,116 @@
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_client import Client, Person
+from service_processes import MariaDB, mariadb_server, redis_server, serving
+
+from search_api import migrate
+from search_api.app import create_app
+from search_api.settings import Settings, load_settings
+
+DATABASE_PASSWORD = "Zq8-service-own-pass"
+SEARCHER_PASSWORD = "Yw5-reads-only-pass"
+SECRETS = {
+    "database_password": DATABASE_PASSWORD,
+    "jwt_secret": "kN3vX9qLr7TzW2bYc5HdMf8JgPs4UaEe",
+    "api_key_pepper": "Vb6RnQ1xZt9LmKj3WcYd7HfGs5PaUe2X",
+    "encryption_keys": "k1:mJ3v0F1yQm0bq3l8yqk0d2o0dGxWZ3U5c3Vwb2lrcXM=",
+}
+
+MakeSettings = Callable[..., Settings]
+ServeApp = Callable[..., AbstractContextManager[Client]]
+
+
+@pytest.fixture(autouse=True)
+def _only_the_tests_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("SEARCH_API_") or name == "CREDENTIALS_DIRECTORY":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    with mariadb_server(tmp_path_factory.mktemp("db")) as server:
+        server.run(
+            "CREATE DATABASE search_api CHARACTER SET utf8mb4",
+            f"CREATE USER search_app@'%' IDENTIFIED BY '{DATABASE_PASSWORD}'",
+            "GRANT ALL ON `search\\_api%`.* TO search_app@'%'",
+            f"CREATE USER searcher@'%' IDENTIFIED BY '{SEARCHER_PASSWORD}'",
+            "GRANT SELECT ON `shop%`.* TO searcher@'%'",
+        )
+        shops = (Path(__file__).parent / "shops.sql").read_text().split(";\n")
+        server.run(*(statement for statement in shops if statement.strip()))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def make_settings(mariadb: MariaDB, redis_port: int) -> MakeSettings:
+    def make(**changes: Any) -> Settings:
+        values: dict[str, Any] = {
+            "environment": "test",
+            "database_port": mariadb.port,
+            "redis_port": redis_port,
+            "password_memory_kib": 1024,
+            "password_time_cost": 1,
+            "customer_allowed_networks": "127.0.0.0/8",
+            "customer_tls_ca": mariadb.certificates.ca,
+            "customer_connect_timeout": 1,
+            "customer_statement_timeout": 1,
+            "log_level": "warning",
+        }
+        return load_settings(**(values | SECRETS | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def serve(make_settings: MakeSettings) -> ServeApp:
+    """Serves the application with changed settings."""
+
+    @contextmanager
+    def start(**changes: Any) -> Iterator[Client]:
+        with serving(create_app(make_settings(**changes))) as base:
+            yield Client(base)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def client(serve: ServeApp, make_settings: MakeSettings) -> Iterator[Client]:
+    """The application over a complete schema, shared by the tests; each makes its own users."""
+    migrate.upgrade(make_settings())
+    with serve() as served:
+        yield served
+
+
+@pytest.fixture
+def person(client: Client) -> Person:
+    return client.register()
+
+
+@pytest.fixture
+def other(client: Client) -> Person:
+    return client.register()
+
+
+@pytest.fixture(scope="session")
+def shop(mariadb: MariaDB) -> dict[str, Any]:
+    """The body that adds the first shop's database."""
+    return {
+        "name": "shop",
+        "host": "127.0.0.1",
+        "port": mariadb.port,
+        "database": "shop_a",
+        "username": "searcher",
+        "password": SEARCHER_PASSWORD,
+    }
