@@ -1,0 +1,1 @@
+"""What sabotages break things with: each break is seen to have landed, and undone exactly."""

@@ -1,0 +1,1 @@
+"""Are the service's settings documented, complete, well kept and in force?"""

@@ -1,0 +1,3 @@
+"""`pytest checks --inventory FILE` is the release gate."""
+
+pytest_plugins = ["checks.gate.plugin", "checks.probes.accounts"]

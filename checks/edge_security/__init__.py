@@ -1,0 +1,1 @@
+"""Checks of what a client meets at the edge: redirects, headers, certificates."""

@@ -1,0 +1,1 @@
+"""Does the service do what its users come for, seen from outside?"""

@@ -1,0 +1,1 @@
+"""Checks of the machines, their balancer and what watches them."""

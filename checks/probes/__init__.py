@@ -1,0 +1,1 @@
+"""What checks look through: effective settings, sockets, handshakes, answers; one noun a module."""

@@ -1,0 +1,1 @@
+"""Programs that run on the machine under check, with the release's own interpreter; sent over standard input."""

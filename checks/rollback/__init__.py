@@ -1,0 +1,1 @@
+"""Is there a way back, and does it lead where it should?"""
