@@ -52,7 +52,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         told = {"address": "127.0.0.1", "port": 0, "version": "1.0.0"} | settings
         file = tmp_path / f"standin-{len(running)}.json"
         file.write_text(json.dumps(told))
-        process = subprocess.Popen([sys.executable, str(STANDIN), str(file)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, str(STANDIN), str(file)], stdout=subprocess.PIPE, text=True
+        )
         running.append(process)
         assert process.stdout is not None
         word, _, port = process.stdout.readline().partition(" ")

@@ -1,7 +1,8 @@
 """A small server that answers as the service does and misbehaves exactly as told, so that what the load reports can be
 compared with what really happened. Run as a process: `python load_standin.py SETTINGS.json`.
 
-Settings: address, port, certificate, key (both or none), version, freeze {after, seconds} (all answers wait, counted from
+Settings: address, port, certificate, key (both or none), version, freeze {after, seconds} (all answers wait,
+counted from
 the first search), cpu_ms, sql (statements per search), fail_every, drop_every, cut_every, reset_every (requests to /x).
 It prints "ready" when it listens. GET /tally tells what it did to requests to /x.
 """
@@ -28,7 +29,11 @@ class Service:
         self.tokens: set[str] = set()
         self.keys: set[str] = set()
         self.databases: list[dict[str, str]] = []
-        self.counters = {"http_response_bytes_total": 0.0, "sql_statements_total": 0.0, "redis_commands_total": 0.0}
+        self.counters = {
+            "http_response_bytes_total": 0.0,
+            "sql_statements_total": 0.0,
+            "redis_commands_total": 0.0,
+        }
         self.searches = 0
         self.first_search: float | None = None
         self.tally = {"seen": 0, "failed": 0, "dropped": 0, "cut": 0, "reset": 0}
@@ -55,15 +60,20 @@ class Handler(BaseHTTPRequestHandler):
         service = self.service
         if self.path == "/metrics":
             figures = service.counters | {"search_api_cpu_seconds_total": time.process_time()}
-            lines = ["# HELP made_up A comment", *(f'{name}{{part="a b"}} {value}' for name, value in figures.items())]
+            lines = [
+                "# HELP made_up A comment",
+                *(f'{name}{{part="a b"}} {value}' for name, value in figures.items()),
+            ]
             self._answer(200, "\n".join(lines).encode() + b"\n")
         elif self.path == "/tally":
             self._answer(200, json.dumps(service.tally).encode())
         elif self.path == "/health":
-            self._answer(200, json.dumps({"status": "healthy", "version": service.settings["version"]}).encode())
+            self._answer(
+                200, json.dumps({"status": "healthy", "version": service.settings["version"]}).encode()
+            )
         elif self.path.startswith("/x"):
             self._misbehave()
-        elif self._bearer() not in service.tokens:
+        elif not self._known(service.tokens):
             self._fault(401, "INVALID_TOKEN")
         elif self.path == "/api/v1/databases":
             self._ok(200, service.databases)
@@ -84,8 +94,8 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self._fault(401, "AUTHENTICATION_FAILED")
         elif self.path == "/api/v1/search":
-            self._search()
-        elif self._bearer() not in service.tokens:
+            self._search(body)
+        elif not self._known(service.tokens):
             self._fault(401, "INVALID_TOKEN")
         elif self.path == "/api/v1/keys":
             self._ok(201, {"apiKey": {}, "secretKey": self._new(service.keys, "key"), "warning": ""})
@@ -95,14 +105,15 @@ class Handler(BaseHTTPRequestHandler):
             service.databases.append({"id": f"database-{len(service.databases)}"})
             self._ok(201, service.databases[-1])
 
-    def _search(self) -> None:
+    def _search(self, body: dict[str, Any]) -> None:
         service = self.service
-        if self._bearer() not in service.keys:
+        if not self._known(service.keys):
             self._fault(401, "INVALID_API_KEY")
             return
         with service.lock:
             service.searches += 1
-            service.first_search = service.first_search or time.monotonic()
+            if body["limit"] > 1:  # not a look whether the key still works
+                service.first_search = service.first_search or time.monotonic()
             service.counters["sql_statements_total"] += service.settings.get("sql", 3)
             service.counters["redis_commands_total"] += 1
             number = service.searches
@@ -119,7 +130,14 @@ class Handler(BaseHTTPRequestHandler):
         with service.lock:
             service.tally["seen"] += 1
             number = service.tally["seen"]
-            done = next((what for what in ("fail", "drop", "cut", "reset") if number % told.get(f"{what}_every", 1 << 40) == 0), "")
+            done = next(
+                (
+                    what
+                    for what in ("fail", "drop", "cut", "reset")
+                    if number % told.get(f"{what}_every", 1 << 40) == 0
+                ),
+                "",
+            )
             if done:
                 service.tally[{"fail": "failed", "drop": "dropped"}.get(done, done)] += 1
         if done == "fail":
@@ -132,10 +150,15 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif number % 3 == 0:
             self.wfile.write(
-                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;note=1\r\n{\"a\"\r\n3\r\n: 1\r\n1\r\n}\r\n0\r\nTrailer: 1\r\n\r\n"
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                b'4;note=1\r\n{"a"\r\n3\r\n: 1\r\n1\r\n}\r\n0\r\nTrailer: 1\r\n\r\n'
             )
         else:
             self._ok(200, {})
+
+    def _known(self, secrets: set[str]) -> bool:
+        """Several stand-ins that are one service to their clients trust what another one gave out."""
+        return self._bearer() in secrets or bool(self.service.settings.get("trusting"))
 
     def _bearer(self) -> str:
         return str(self.headers.get("Authorization", "")).removeprefix("Bearer ")
@@ -150,7 +173,9 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(status, json.dumps({"success": True, "data": data, "meta": meta}).encode())
 
     def _fault(self, status: int, code: str) -> None:
-        self._answer(status, json.dumps({"success": False, "error": {"code": code, "message": "so told"}}).encode())
+        self._answer(
+            status, json.dumps({"success": False, "error": {"code": code, "message": "so told"}}).encode()
+        )
 
     def _answer(self, status: int, body: bytes) -> None:
         self.service.counters["http_response_bytes_total"] += len(body)

@@ -1,12 +1,13 @@
 """The toy fleet, fresh for each test."""
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from toy_fleet import Toy
+from toy_fleet import Toy, scratch
 
 
 @pytest.fixture
-def toy(tmp_path: Path) -> Toy:
+def toy() -> Iterator[Toy]:
     """Two app hosts and a keeper; nothing released yet."""
-    return Toy.made_in(tmp_path / "toy")
+    with scratch() as place:
+        yield Toy.made_in(place / "toy")

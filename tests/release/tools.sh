@@ -34,7 +34,7 @@ case $name in
     mkdir -p "$out"; errors=$rc; rc=0
     cat > "$out/load.json" <<EOF
 {"offered": {"requests": 320, "rate": 40.0}, "achieved": {"requests": 320, "good": 320, "rate": 40.0}, "errors": $errors,
- "endpoints": {"search": {"p50_ms": 9.5, "p95_ms": 20.0}}, "missed": [], "voided": null}
+ "endpoints": {"search": {"requests": 320, "p50_ms": 9.5, "p95_ms": 20.0}}, "missed": [], "voided": null}
 EOF
     ;;
   pairs)

@@ -3,6 +3,9 @@
 import io
 import json
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +16,12 @@ from infra.release.fleet import Fleet, Member
 from infra.release.order import Order
 from infra.release.progress import Progress
 from infra.release.slots import AppHost
+from infra.release.source import Source, git
 from infra.release.tools import Tools
 from infra.release.transport import LocalShell
 from infra.release.verdict import Buying
 
 HERE = Path(__file__).parent
-TREE = "feedbeef"
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,33 @@ class Toy:
     @classmethod
     def made_in(cls, directory: Path) -> "Toy":
         toy = cls(directory)
-        for name in ("app1", "app2", "ops1", "say", "state/evidence", "tools", "dist"):
+        for name in ("app1", "app2", "ops1", "say", "state/evidence", "tools", "dist", "source/service"):
             (directory / name).mkdir(parents=True)
         for script, place in (("slot_tool.sh", "slot-tool"), ("tools.sh", "python")):
             (directory / "tools" / place).write_text((HERE / script).read_text())
             (directory / "tools" / place).chmod(0o755)
-        (directory / "state" / "evidence" / f"{TREE}.json").write_text("{}")
+        (directory / "source" / "service" / "app.py").write_text("print('toy')\n")
+        git(directory / "source", "init", "--quiet")
+        git(directory / "source", "add", ".")
+        git(
+            directory / "source",
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@t",
+            "commit",
+            "--quiet",
+            "--message",
+            "toy",
+        )
+        tree = Source.of(directory / "source").tree
+        (directory / "tree").write_text(tree)
+        (directory / "state" / "evidence" / f"{tree}.json").write_text("{}")
         return toy
+
+    @property
+    def tree(self) -> str:
+        return (self.directory / "tree").read_text()
 
     @property
     def fleet(self) -> Fleet:
@@ -62,7 +85,7 @@ class Toy:
 
     def order(self, version: str, **wishes: object) -> Order:
         return Order(
-            source=self.directory,
+            source=self.directory / "source",
             dist=self.directory / "dist",
             version=version,
             buying=Buying(2, 2, 2),
@@ -80,7 +103,7 @@ class Toy:
             "schema": 1,
             "version": version,
             "commit": "c0ffee",
-            "tree": TREE,
+            "tree": self.tree,
             "digest": digest_of(files),
             "files": files,
         }
@@ -106,3 +129,13 @@ class Toy:
 def progress() -> Progress:
     """Progress that is recorded instead of shown."""
     return Progress(Console(record=True, width=160, file=io.StringIO(), highlight=False))
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory in memory where there is one: the toy writes everything through to the disk, as it must."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(
+        prefix="toy-", dir=memory if os.access(memory, os.W_OK) else None
+    ) as place:
+        yield Path(place)
