@@ -14,8 +14,10 @@ import logging
 import os
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
 import locust.stats
@@ -25,12 +27,12 @@ from locust.runners import LocalRunner
 
 from inventories.schema import InventoryError, load_inventory
 from loadtests import accounts, pacing, scenarios, target
+from loadtests.operations import Account
 from loadtests.samples import Writer
-from loadtests.slo import Slo, SloError, load_slo
+from loadtests.slo import SLO_FILE, Slo, SloError, load_slo
 from loadtests.users import Dispatcher, Visitor, client_pool
 
 EXIT_COULD_NOT_LOOK = 5
-FOR_EVER = 7 * 86400.0
 log = logging.getLogger("launchgate")
 
 
@@ -43,8 +45,12 @@ locust.stats.bucket_response_time = _tenth_of_a_millisecond  # type: ignore[assi
 
 
 class Load:
-    """What one run of this process needs; made when it starts."""
+    """What the run of this process needs."""
 
+    slo: Slo | None = None
+    scenario: scenarios.Scenario | None = None
+    target: target.Target | None = None
+    accounts: ClassVar[list[Account]] = []
     dispatcher: Dispatcher | None = None
 
 
@@ -76,43 +82,68 @@ def _options(parser: ArgumentParser) -> None:
     group.add_argument(
         "--duration", type=float, default=None, help="seconds of load (default: -t, else the scenario's)"
     )
+    group.add_argument(
+        "--slo", default=str(SLO_FILE), help="file of declared objectives", include_in_web_ui=False
+    )
     group.add_argument("--seed", type=int, default=1, help="same seed, same requests at the same moments")
     group.add_argument(
         "--samples", default="", help="file for the raw record of each request", include_in_web_ui=False
     )
 
 
-def _prepare(environment: Environment, **_: object) -> None:
+def _early(environment: Environment, **_: object) -> None:
+    """Before -t begins to count: preparing accounts is no part of the load."""
+    options: Any = environment.parsed_options
+    if options.headless:
+        _or_leave(lambda: _prepare(environment))
+
+
+def _begin(environment: Environment, **_: object) -> None:
+    _or_leave(lambda: _start(environment))
+
+
+def _or_leave(step: Callable[[], None]) -> None:
     try:
-        _start(environment)
+        step()
     except (InventoryError, SloError, target.TargetError, accounts.AccountsError) as error:
         log.error("%s", error)
         # Locust would log any other exception and go on with a test that could not be prepared.
         raise SystemExit(EXIT_COULD_NOT_LOOK) from error
 
 
-def _start(environment: Environment) -> None:
+def _prepare(environment: Environment) -> None:
     options: Any = environment.parsed_options
     if not isinstance(environment.runner, LocalRunner):
         raise SloError(
             "several processes would each send the whole rate; run one, without --processes, --master, --worker"
         )
-    slo = load_slo()
-    inventory = load_inventory(Path(os.environ.get("LAUNCHGATE_INVENTORY", "inventories/sandbox.py")))
-    users = int(options.num_users or slo.generator.max_in_flight)
-    aimed = target.for_url(environment.host or inventory.public_url, inventory)
-    prepared = accounts.prepare(inventory, aimed, slo.generator.accounts)
-    SearchUser.dialled_url = aimed.dialled_url
-    SearchUser.client_pool = client_pool(aimed, users, slo.generator.timeout_seconds)
-    scenario = scenarios.scenario(
-        slo, options.scenario, options.rate, options.duration or options.run_time or None
+    Load.slo = load_slo(Path(options.slo))
+    Load.scenario = scenarios.scenario(
+        Load.slo, options.scenario, options.rate, options.duration or options.run_time or None
     )
     if options.arrivals:
-        scenario = scenarios.Scenario(scenario.name, scenario.profile, options.arrivals, scenario.mix)
-    Load.dispatcher = Dispatcher(scenario.plan(options.seed), prepared, users, options.seed)
+        Load.scenario = replace(Load.scenario, arrivals=options.arrivals)
+    inventory = load_inventory(Path(os.environ.get("LAUNCHGATE_INVENTORY", "inventories/sandbox.py")))
+    aimed = target.for_url(environment.host or inventory.public_url, inventory)
+    Load.accounts = accounts.prepare(inventory, aimed, Load.slo.generator.accounts)
+    Load.target = aimed
+
+
+def _start(environment: Environment) -> None:
+    options: Any = environment.parsed_options
+    if Load.target is None or environment.host not in (None, Load.target.url):
+        _prepare(environment)
+    assert Load.slo is not None
+    assert Load.scenario is not None
+    assert Load.target is not None
+    limits = Load.slo.generator
+    users = int(options.num_users or limits.max_in_flight)
+    SearchUser.dialled_url = Load.target.dialled_url
+    SearchUser.client_pool = client_pool(Load.target, users, limits.timeout_seconds)
+    Load.dispatcher = Dispatcher(Load.scenario.plan(options.seed), Load.accounts, users, options.seed)
     # Answers under way when the run is stopped are awaited, not cut off.
-    environment.stop_timeout = slo.generator.timeout_seconds
-    conductor = gevent.spawn(_conduct, environment, Load.dispatcher, slo, options.samples)
+    environment.stop_timeout = limits.timeout_seconds
+    conductor = gevent.spawn(_conduct, environment, Load.dispatcher, Load.slo, options.samples)
     conductor.link_exception(lambda broken: _broke(environment, broken))
 
 
@@ -159,8 +190,16 @@ def _stop(environment: Environment, **_: object) -> None:
         Load.dispatcher.stop()
 
 
+def _nothing_is_no_success(environment: Environment, **_: object) -> None:
+    if Load.dispatcher is None or Load.dispatcher.audit().sent == 0:
+        log.error("no request was sent: give the run more time or a higher rate")
+        environment.process_exit_code = EXIT_COULD_NOT_LOOK
+
+
 # Locust types its events as anything.
 _on: Any = events
 _on.init_command_line_parser.add_listener(_options)
-_on.test_start.add_listener(_prepare)
+_on.init.add_listener(_early)
+_on.test_start.add_listener(_begin)
 _on.test_stopping.add_listener(_stop)
+_on.quitting.add_listener(_nothing_is_no_success)

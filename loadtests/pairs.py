@@ -18,6 +18,7 @@ import asyncio
 import itertools
 import json
 import random
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from loadtests import accounts, operations, pacing, scrape, target
 from loadtests.operations import Account, Call
 from loadtests.samples import Audit, percentile
 from loadtests.slices import Slice, SliceError, read_slices
-from loadtests.slo import Slo, SloError, load_slo
+from loadtests.slo import SLO_FILE, Slo, SloError, load_slo
 from loadtests.wire import Lost, Pool
 
 EXIT_USAGE, EXIT_COULD_NOT_LOOK = 2, 5
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit code."""
     options = _options(arguments)
     try:
-        slo = load_slo()
+        slo = load_slo(options.slo)
         inventory = load_inventory(options.inventory)
         first = _first_pair(options)
         prepared = accounts.prepare(
@@ -111,6 +112,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=40.0, help="requests/s within a slice (default: 40)")
     parser.add_argument("--slice-seconds", type=float, default=1.0, help="length of a slice (default: 1)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--slo", type=Path, default=SLO_FILE, metavar="FILE", help="declared limits")
     parser.add_argument("--append", action="store_true", help="add to the pairs that DIR already holds")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     options = parser.parse_args(arguments)
@@ -244,4 +246,6 @@ def _write_about(options: argparse.Namespace, audit: Audit, faults: list[str]) -
 
 
 if __name__ == "__main__":
+    # Slices are written whole: an interrupted recording is a shorter one.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(main())

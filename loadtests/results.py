@@ -92,9 +92,8 @@ def _missed(name: str, numbers: dict[str, Any], slo: Slo) -> list[str]:
 def _generator(audit: Audit | None) -> dict[str, Any] | None:
     if audit is None:
         return None
-    share = audit.cpu_seconds / audit.wall_seconds if audit.wall_seconds > 0 else None
     return asdict(audit) | {
-        "cpu_share": share,
+        "cpu_share": audit.cpu_share,
         "achieved_ratio": (audit.sent / audit.planned) if audit.planned else None,
     }
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,8 @@ EXIT = {results.MET: 0, results.MISSED: 1, results.VOID: 5}
 EXIT_USAGE, EXIT_COULD_NOT_LOOK = 2, 5
 # Beyond load and drain: starting Locust, looking at the accounts again, spawning users.
 START_UP_SECONDS = 90.0
+# Signals that asked this command to end.
+_asked_to_leave: list[int] = []
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,10 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         return _run(options)
-    except (SloError, target.TargetError) as error:
-        print(error, file=sys.stderr)
-        return EXIT_USAGE
-    except InventoryError as error:
+    except (InventoryError, SloError, target.TargetError) as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
     except (accounts.AccountsError, OSError) as error:
@@ -60,12 +60,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--target", default="public", help="public (through the load balancer) or an app machine's name"
     )
+    parser.add_argument("--slo", type=Path, default=SLO_FILE, metavar="FILE", help="declared objectives")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     return parser.parse_args(arguments)
 
 
 def _run(options: argparse.Namespace) -> int:
-    slo = load_slo(SLO_FILE)
+    slo = load_slo(options.slo)
     scenario = scenarios.scenario(slo, options.scenario, options.rate, options.duration)
     inventory = load_inventory(options.inventory)
     aimed = target.by_name(inventory, options.target)
@@ -111,7 +112,7 @@ def _command(
         "--host", aimed.url, "--users", str(users), "--spawn-rate", str(users),
         "--scenario", scenario.name, "--rate", str(scenario.profile[0].start_rate),
         "--duration", str(scenario.duration),
-        "--seed", str(options.seed), "--samples", str(record_file),
+        "--seed", str(options.seed), "--slo", str(options.slo), "--samples", str(record_file),
         # Failed requests are counted by us; Locust's exit code is for failures of its own.
         "--exit-code-on-error", "0",
     ]  # fmt: skip
@@ -121,7 +122,7 @@ def _follow(generator: subprocess.Popen[bytes], record_file: Path, limit: float)
     """A line of progress each second on a terminal, every five seconds elsewhere, until the generator ends."""
     terminal = sys.stderr.isatty()
     every, started, shown = (1.0 if terminal else 5.0), time.monotonic(), 0.0
-    while generator.poll() is None and time.monotonic() - started < limit:
+    while generator.poll() is None and time.monotonic() - started < limit and not _asked_to_leave:
         time.sleep(0.1)
         elapsed = time.monotonic() - started
         if elapsed - shown >= every:
@@ -156,5 +157,13 @@ def _end(generator: subprocess.Popen[bytes]) -> None:
         generator.wait()
 
 
+def _leave(number: int, _: object) -> None:
+    # Only noted: an exception in the middle of starting the generator would leave it behind.
+    _asked_to_leave.append(number)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, _leave)
+    code = main()
+    sys.exit(128 + _asked_to_leave[0] if _asked_to_leave else code)

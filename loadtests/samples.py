@@ -43,6 +43,11 @@ class Audit:
     lag_max_ms: float
     users: int
 
+    @property
+    def cpu_share(self) -> float:
+        """Of one core; a run of no length counts as one that had none to spare."""
+        return self.cpu_seconds / self.wall_seconds if self.wall_seconds > 0 else 1.0
+
     def faults(self, max_cpu_share: float, max_lag_p99_ms: float, min_achieved_ratio: float) -> list[str]:
         """Why this run says more about the generator than about the server; empty when it was sound.
 
@@ -50,10 +55,10 @@ class Audit:
         errors), so only the others speak against the generator.
         """
         found = []
-        share = self.cpu_seconds / self.wall_seconds if self.wall_seconds > 0 else 1.0
-        if share > max_cpu_share:
+        if self.cpu_share > max_cpu_share:
             found.append(
-                f"the generator used {share:.2f} of a core (at most {max_cpu_share:.2f}): spread it over more processes"
+                f"the generator used {self.cpu_share:.2f} of a core (at most {max_cpu_share:.2f}): "
+                "spread it over more processes"
             )
         if self.lag_p99_ms > max_lag_p99_ms:
             found.append(

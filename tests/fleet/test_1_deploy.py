@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.conftest import Fleet, changes
+from tests.fleet.conftest import FIRST, Fleet, changes
 
 pytestmark = pytest.mark.fleet
 
@@ -16,9 +16,7 @@ KILLED_AFTER = (3.0, 6.0, 9.0, 12.0, 16.0, 20.0, 24.0, 28.0)
 
 
 def test_a_deploy_killed_at_eight_points_converges(fleet: Fleet, artifact: Path) -> None:
-    command = fleet.pyinfra_command(
-        "infra/deploy.py", "--data", "release=1.0.0", "--data", f"dist={artifact.parent}"
-    )
+    command = fleet.pyinfra_command("infra/deploy.py", "--data", f"release={artifact.name}")
     for seconds in KILLED_AFTER:
         process = fleet.start(command)
         time.sleep(seconds)
@@ -26,11 +24,11 @@ def test_a_deploy_killed_at_eight_points_converges(fleet: Fleet, artifact: Path)
         process.communicate()
     done = fleet.run(*command)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert fleet.serving() == {"app1": "1.0.0", "app2": "1.0.0"}
+    assert fleet.serving() == {"app1": FIRST, "app2": FIRST}
 
 
-def test_a_second_run_changes_nothing(deployed: Fleet, artifact: Path) -> None:
-    done = deployed.pyinfra("infra/deploy.py", "--data", f"dist={artifact.parent}")
+def test_a_second_run_changes_nothing(deployed: Fleet) -> None:
+    done = deployed.pyinfra("infra/deploy.py")
     assert done.returncode == 0, done.stdout[-4000:]
     assert changes(done.stdout + done.stderr) == 0, (done.stdout + done.stderr)[-6000:]
     drift = deployed.launchgate("drift", "inventories/sandbox.py")
@@ -71,7 +69,7 @@ def test_after_a_reboot_everything_is_as_it_was(deployed: Fleet) -> None:
         if all(any(slot.get("ready") for slot in slots.values()) for slots in ready):
             break
         time.sleep(1)
-    assert deployed.serving() == {"app1": "1.0.0", "app2": "1.0.0"}
+    assert deployed.serving() == {"app1": FIRST, "app2": FIRST}
     for name in ("lb1", "app1", "app2", "db1", "db2", "cache1", "ops1", "customer1"):
         assert deployed.must(name, "systemctl --failed --no-legend") == "", name
     # Debian's MariaDB opens the port to the network after the first reboot unless its socket unit is off.

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from tests.fleet.conftest import INVENTORY, REPOSITORY, Fleet
+from tests.fleet.conftest import BAD, BETTER, FIRST, INVENTORY, REPOSITORY, Fleet
 
 pytestmark = pytest.mark.fleet
 BAD_PATCH = REPOSITORY / "infra" / "release" / "demo" / "errors_under_load.patch"
 
 
 @pytest.fixture(scope="module")
-def release(deployed: Fleet, artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> "Releases":
-    releases = Releases(deployed, artifact.parent, tmp_path_factory.mktemp("releases"))
-    first = releases.release("1.0.0")
+def release(deployed: Fleet, tmp_path_factory: pytest.TempPathFactory) -> "Releases":
+    releases = Releases(deployed, tmp_path_factory.mktemp("releases"))
+    first = releases.release(FIRST)
     assert first.returncode == 0, first.stdout[-6000:] + first.stderr[-2000:]
     return releases
 
@@ -29,8 +29,8 @@ def release(deployed: Fleet, artifact: Path, tmp_path_factory: pytest.TempPathFa
 class Releases:
     """`launchgate release` with its report directories."""
 
-    def __init__(self, fleet: Fleet, dist: Path, out: Path) -> None:
-        self.fleet, self.dist, self.out = fleet, dist, out
+    def __init__(self, fleet: Fleet, out: Path) -> None:
+        self.fleet, self.out = fleet, out
 
     def command(self, version: str, *more: str | Path) -> list[str | Path]:
         words: list[str | Path] = [
@@ -42,7 +42,7 @@ class Releases:
             "--version",
             version,
         ]
-        return [*words, "--dist", self.dist, "--out", self.out / version, "--allow-unimplemented", *more]
+        return [*words, "--out", self.out / version, "--allow-unimplemented", *more]
 
     def release(self, version: str, *more: str | Path) -> subprocess.CompletedProcess[str]:
         return self.fleet.run(*self.command(version, *more), timeout=900)
@@ -80,16 +80,16 @@ def stopped(summary: Path) -> dict[str, Any]:
 
 
 def test_a_good_release_loses_no_request(release: Releases, deployed: Fleet, prober: Path) -> None:
-    done = release.release("1.1.0", "--source", REPOSITORY)
+    done = release.release(BETTER, "--source", REPOSITORY)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     counted = stopped(prober)
-    assert deployed.serving() == {"app1": "1.1.0", "app2": "1.1.0"}
+    assert deployed.serving() == {"app1": BETTER, "app2": BETTER}
     assert counted["lost"] == 0, counted
     assert counted["sent"] > 1000
     assert set(counted["by_method"]) == {"GET", "POST"}
-    report = release.report("1.1.0")
+    report = release.report(BETTER)
     assert report["gate"] == "open"
-    assert report["release"]["version"] == "1.1.0"
+    assert report["release"]["version"] == BETTER
     assert report["timeline"]
 
 
@@ -114,23 +114,23 @@ def test_a_release_that_fails_under_load_is_taken_back(
         ],
     ):
         assert subprocess.run(words, check=False).returncode == 0, words
-    done = release.release("1.2.0", "--source", source)
+    done = release.release(BAD, "--source", source)
     assert done.returncode == 4, done.stdout[-6000:] + done.stderr[-2000:]
-    assert deployed.serving() == {"app1": "1.1.0", "app2": "1.1.0"}
-    assert (release.out / "1.2.0" / "post-mortem.md").exists()
-    told = [entry for entry in release.report("1.2.0")["timeline"] if "fail" in json.dumps(entry).lower()]
+    assert deployed.serving() == {"app1": BETTER, "app2": BETTER}
+    assert (release.out / BAD / "post-mortem.md").exists()
+    told = [entry for entry in release.report(BAD)["timeline"] if "fail" in json.dumps(entry).lower()]
     assert told, "the timeline does not say what failed"
 
 
 def test_a_second_release_is_told_who_holds_the_lock_and_since_when(
     release: Releases, deployed: Fleet
 ) -> None:
-    first = deployed.start(release.command("1.1.0"))
+    first = deployed.start(release.command(BETTER))
     try:
         deadline = time.monotonic() + 60
-        second = release.release("1.1.0")
+        second = release.release(BETTER)
         while second.returncode != 5 and first.poll() is None and time.monotonic() < deadline:
-            second = release.release("1.1.0")
+            second = release.release(BETTER)
         assert second.returncode == 5, second.stdout + second.stderr
         assert str(first.pid) in second.stdout + second.stderr
         assert "since" in second.stdout + second.stderr
@@ -142,18 +142,16 @@ def test_a_second_release_is_told_who_holds_the_lock_and_since_when(
 def test_the_lock_of_a_killed_release_is_taken_over_and_its_work_finished_or_undone(
     release: Releases, deployed: Fleet
 ) -> None:
-    process = deployed.start(release.command("1.0.0"))
+    process = deployed.start(release.command(FIRST))
     time.sleep(12)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    done = release.release("1.1.0")
+    done = release.release(BETTER)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert deployed.serving() == {"app1": "1.1.0", "app2": "1.1.0"}
+    assert deployed.serving() == {"app1": BETTER, "app2": BETTER}
 
 
 def test_rollback_by_hand_goes_to_the_release_before(release: Releases, deployed: Fleet) -> None:
-    done = deployed.launchgate(
-        "rollback", INVENTORY, "--dist", release.dist, "--allow-unimplemented", "--out", release.out / "back"
-    )
+    done = deployed.launchgate("rollback", INVENTORY, "--allow-unimplemented", "--out", release.out / "back")
     assert done.returncode == 4, done.stdout[-6000:] + done.stderr[-2000:]
-    assert deployed.serving() == {"app1": "1.0.0", "app2": "1.0.0"}
+    assert deployed.serving() == {"app1": FIRST, "app2": FIRST}

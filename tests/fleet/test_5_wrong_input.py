@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.conftest import INVENTORY, REPOSITORY, Fleet
+from tests.fleet.conftest import DIST, FIRST, INVENTORY, REPOSITORY, Fleet
 
 pytestmark = pytest.mark.fleet
 
@@ -73,7 +73,7 @@ def test_an_unreachable_machine_is_named(deployed: Fleet) -> None:
     assert gone
     try:
         ssh_config.write_text(kept_ssh.replace(f"{gone[1]}.22\n", f"{gone[1]}.222\n"))
-        done = deployed.launchgate("release", INVENTORY, "--version", "1.0.0", "--dist", "build/fleet-tests")
+        done = deployed.launchgate("release", INVENTORY, "--version", FIRST)
     finally:
         ssh_config.write_text(kept_ssh)
     assert done.returncode == 5, done.stdout + done.stderr
@@ -89,7 +89,7 @@ def test_a_wrong_ssh_key_is_named(deployed: Fleet, tmp_path: Path) -> None:
     try:
         key.unlink()
         deployed.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
-        done = deployed.launchgate("release", INVENTORY, "--version", "1.0.0", "--dist", "build/fleet-tests")
+        done = deployed.launchgate("release", INVENTORY, "--version", FIRST)
     finally:
         shutil.copy2(kept, key)
         os.chmod(key, 0o600)  # noqa: PTH101
@@ -102,7 +102,7 @@ def test_a_full_disk_on_a_target_stops_the_deploy_before_it_begins(deployed: Fle
     deployed.must("app2", "sudo mount -t tmpfs -o size=1m tmpfs /srv/search-api/incoming")
     try:
         deployed.must("app2", "sudo sh -c 'head -c 1M /dev/zero > /srv/search-api/incoming/full || true'")
-        done = deployed.launchgate("release", INVENTORY, "--version", "1.0.0", "--dist", "build/fleet-tests")
+        done = deployed.launchgate("release", INVENTORY, "--version", FIRST)
     finally:
         deployed.must("app2", "sudo umount /srv/search-api/incoming")
     assert done.returncode in (1, 5), done.stdout + done.stderr
@@ -123,14 +123,16 @@ def test_an_occupied_port_is_named_with_its_holder(deployed: Fleet) -> None:
     assert "6379" in done.stdout + done.stderr
 
 
-def test_a_corrupt_artifact_is_refused(deployed: Fleet, tmp_path: Path) -> None:
-    spoilt = tmp_path / "dist"
-    shutil.copytree(REPOSITORY / "build/fleet-tests/1.0.0", spoilt / "1.0.0")
-    wheel = next((spoilt / "1.0.0").glob("*.whl"))
-    content = bytearray(wheel.read_bytes())
-    content[len(content) // 2] ^= 1
-    wheel.write_bytes(bytes(content))
-    done = deployed.launchgate("release", INVENTORY, "--version", "1.0.0", "--dist", spoilt)
+def test_a_corrupt_artifact_is_refused(deployed: Fleet) -> None:
+    wheel = next((DIST / FIRST).glob("*.whl"))
+    good = wheel.read_bytes()
+    spoilt = bytearray(good)
+    spoilt[len(good) // 2] ^= 1
+    wheel.write_bytes(bytes(spoilt))
+    try:
+        done = deployed.launchgate("release", INVENTORY, "--version", FIRST)
+    finally:
+        wheel.write_bytes(good)
     assert done.returncode in (1, 2), done.stdout + done.stderr
     assert wheel.name in done.stdout + done.stderr
 

@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,34 @@ from loadtests import accounts, judge, pairs, run, samples, target
 from loadtests.accounts import AccountsError
 
 
-def _run(inventory_file: Path, out: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+def _run(inventory_file: Path, slo_file: Path, out: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     code = run.main(
-        [str(inventory_file), "--scenario", "smoke", "--target", "app1", "--out", str(out), *arguments]
+        [
+            str(inventory_file),
+            "--scenario",
+            "smoke",
+            "--target",
+            "app1",
+            "--slo",
+            str(slo_file),
+            "--out",
+            str(out),
+            *arguments,
+        ]
     )
     return code, json.loads((out / "load.json").read_text())
 
 
 def test_a_sound_service_meets_its_objectives(
-    serve_machine: Serve, inventory_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    serve_machine: Serve,
+    inventory_file: Path,
+    slo_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     serve_machine("app1")
     out = tmp_path / "load"
-    code, summary = _run(inventory_file, out, "--rate", "50", "--duration", "2")
+    code, summary = _run(inventory_file, slo_file, out, "--rate", "50", "--duration", "2")
     assert code == 0, summary["missed"] or summary["voided"] or (out / "locust.log").read_text()
     assert summary["offered"]["requests"] == summary["achieved"]["requests"] == 100
     assert {name: found["requests"] for name, found in summary["endpoints"].items()} == {
@@ -44,12 +61,12 @@ def test_a_sound_service_meets_its_objectives(
 
 
 def test_a_stall_shows_in_the_percentiles_as_it_was(
-    serve_machine: Serve, inventory_file: Path, tmp_path: Path
+    serve_machine: Serve, inventory_file: Path, slo_file: Path, tmp_path: Path
 ) -> None:
     """A closed loop would wait with the server and report a p95 of a few milliseconds."""
     stall = 1.5
     serve_machine("app1", freeze={"after": 1.0, "seconds": stall})
-    code, summary = _run(inventory_file, tmp_path / "load", "--rate", "50", "--duration", "3")
+    code, summary = _run(inventory_file, slo_file, tmp_path / "load", "--rate", "50", "--duration", "3")
     record = samples.read(tmp_path / "load" / "samples.jsonl")
     searches = sorted(sample.planned for sample in record.samples if sample.endpoint == "search")
     end = searches[0] + 1.0 + stall
@@ -57,17 +74,18 @@ def test_a_stall_shows_in_the_percentiles_as_it_was(
     expected = samples.percentile(truth, 0.95)
     assert expected is not None
     assert expected > 1000
-    assert summary["endpoints"]["search"]["p95_ms"] == pytest.approx(expected, rel=0.05)
+    # Never less than the truth; more only by what a busy computer adds when all stalled answers are written at once.
+    assert 0.95 * expected <= summary["endpoints"]["search"]["p95_ms"] <= 2 * expected
     assert summary["outcome"] == "missed"
     assert code == 1
     assert any(fault.startswith("search: p95") for fault in summary["missed"])
 
 
 def test_failed_requests_miss_the_objectives(
-    serve_machine: Serve, inventory_file: Path, tmp_path: Path
+    serve_machine: Serve, inventory_file: Path, slo_file: Path, tmp_path: Path
 ) -> None:
     serve_machine("app1", fail_every=10)
-    code, summary = _run(inventory_file, tmp_path / "load", "--rate", "60", "--duration", "1")
+    code, summary = _run(inventory_file, slo_file, tmp_path / "load", "--rate", "60", "--duration", "1")
     assert code == 1
     # The first searches are the preparation's own; of those after it one in ten fails.
     assert summary["errors_by_kind"] == {"http_500": summary["errors"]}
@@ -76,13 +94,17 @@ def test_failed_requests_miss_the_objectives(
 
 
 def test_a_generator_that_breaks_off_is_void(
-    serve_machine: Serve, inventory_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve_machine: Serve,
+    inventory_file: Path,
+    slo_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     serve_machine("app1")
     broken = tmp_path / "broken.py"
     broken.write_text("raise RuntimeError('no load from here')\n")
     monkeypatch.setattr(run, "LOCUSTFILE", broken)
-    code, summary = _run(inventory_file, tmp_path / "load", "--duration", "1")
+    code, summary = _run(inventory_file, slo_file, tmp_path / "load", "--duration", "1")
     assert code == 5
     assert summary["outcome"] == "void"
     assert "wrote nothing" in summary["voided"][0]
@@ -97,7 +119,7 @@ def test_the_stock_locust_command_works(serve_machine: Serve, inventory_file: Pa
     ]  # fmt: skip
     environment = os.environ | {"LAUNCHGATE_INVENTORY": str(inventory_file)}
     done = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     found = {entry["name"]: entry for entry in json.loads(done.stdout)}
@@ -105,6 +127,34 @@ def test_the_stock_locust_command_works(serve_machine: Serve, inventory_file: Pa
     assert sum(entry["num_failures"] for entry in found.values()) == 0
     # Buckets of a tenth of a millisecond, where Locust's own are whole ones at best.
     assert any(not float(bucket).is_integer() for bucket in found["search"]["response_times"])
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_stopped_run_leaves_no_generator_behind(
+    serve_machine: Serve, inventory_file: Path, tmp_path: Path
+) -> None:
+    serve_machine("app1")
+    command = [
+        sys.executable,
+        "-m",
+        "loadtests.run",
+        str(inventory_file),
+        "--target",
+        "app1",
+        "--out",
+        str(tmp_path),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 60
+        while not (generators := _children(process.pid)) and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert len(generators) == 1
+    assert not Path(f"/proc/{generators[0]}").exists()
 
 
 @pytest.mark.parametrize("host", ["https://app1:8443", "https://nobody.invalid"])
@@ -125,7 +175,7 @@ def test_a_load_that_cannot_be_prepared_says_so_and_ends(
     ]
     environment = os.environ | {"LAUNCHGATE_INVENTORY": str(inventory_file)}
     done = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 5
     assert "ca.crt: the CA certificate is missing" in done.stderr or "does not resolve" in done.stderr
@@ -157,7 +207,11 @@ def test_wrong_input_is_one_clear_error(
 
 
 def test_pairs_of_two_like_machines_pass_and_a_dearer_one_fails(
-    serve_machine: Serve, inventory_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    serve_machine: Serve,
+    inventory_file: Path,
+    slo_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     serve_machine("app1", sql=4, trusting=True)
     serve_machine("app2", sql=3, trusting=True)
@@ -170,6 +224,8 @@ def test_pairs_of_two_like_machines_pass_and_a_dearer_one_fails(
         "app1",
         "--rate",
         "60",
+        "--slo",
+        str(slo_file),
         "--out",
         str(out),
     ]
