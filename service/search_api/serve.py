@@ -63,6 +63,8 @@ def _clear_stale_socket(path: Path) -> None:
     """Remove what a killed server left; refuse to take a living server's socket."""
     if not path.exists():
         return
+    if not path.is_socket():
+        raise ServeError(f"{path}: is in the way and is no socket; remove it or name another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         try:

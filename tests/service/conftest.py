@@ -1,3 +1,4 @@
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -5,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_client import Client, Person
-from service_processes import MariaDB, mariadb_server, redis_server, serving
-
 from search_api import migrate
 from search_api.app import create_app
 from search_api.settings import Settings, load_settings
+from service_client import Client, Person
+from service_processes import MariaDB, mariadb_server, redis_server, serving
 
 DATABASE_PASSWORD = "Zq8-service-own-pass"
 SEARCHER_PASSWORD = "Yw5-reads-only-pass"
@@ -30,6 +30,16 @@ def _only_the_tests_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("SEARCH_API_") or name == "CREDENTIALS_DIRECTORY":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_is_left_as_it_was() -> Iterator[None]:
+    """An application that a test starts logs to that test's captured output, which ends with the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -17,13 +17,17 @@ class Client:
     base: str
     http: requests.Session = field(default_factory=requests.Session)
 
-    def call(self, method: str, path: str, credential: str | None = None, **options: Any) -> requests.Response:
+    def call(
+        self, method: str, path: str, credential: str | None = None, **options: Any
+    ) -> requests.Response:
         headers = dict(options.pop("headers", {}))
         if credential is not None:
             headers["Authorization"] = f"Bearer {credential}"
         return self.http.request(method, self.base + path, headers=headers, timeout=30, **options)
 
-    def data(self, method: str, path: str, credential: str | None = None, *, status: int = 200, **options: Any) -> Any:
+    def data(
+        self, method: str, path: str, credential: str | None = None, *, status: int = 200, **options: Any
+    ) -> Any:
         """The ``data`` of an answer that must have this status."""
         answer = self.call(method, path, credential, **options)
         assert answer.status_code == status, answer.text

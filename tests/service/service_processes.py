@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from fastapi import FastAPI
 
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 def find_binary(name: str) -> str:
@@ -53,7 +53,9 @@ def wait_until(ready: Callable[[], bool], what: str, process: subprocess.Popen[b
 
 
 @contextmanager
-def running(command: list[str], what: str, log: Path, ready: Callable[[], bool]) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: list[str], what: str, log: Path, ready: Callable[[], bool]
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is ready, ended by its id however the tests end."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
@@ -87,7 +89,9 @@ def make_certificates(directory: Path) -> Certificates:
     leaf = (
         _builder("localhost", ca.subject, key.public_key())
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
+        )
         .sign(ca_key, hashes.SHA256())
     )
     made = Certificates(
@@ -98,7 +102,9 @@ def make_certificates(directory: Path) -> Certificates:
     made.certificate.write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
     made.key.write_bytes(
         key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
         )
     )
     made.key.chmod(0o600)
@@ -223,7 +229,9 @@ def redis_server(directory: Path, port: int | None = None) -> Iterator[int]:
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
     """The application under uvicorn in a thread of this process; gives its base URL."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=free_port(), log_config=None, access_log=False, ws="none")
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=free_port(), log_config=None, access_log=False, ws="none"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="application")
     thread.start()

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 (the tests' own ids in the tests' own statements)
 import re
 from datetime import UTC, datetime
 
@@ -14,7 +15,11 @@ def test_register_answers_with_the_user_and_a_token(client: Client):
     assert set(made) == {"user", "token", "expiresIn"}
     user = made["user"]
     assert set(user) == {"id", "email", "name", "role", "connectedDatabases", "createdAt", "lastActive"}
-    assert (user["email"], user["role"], user["connectedDatabases"]) == ("ada.lovelace@example.com", "user", [])
+    assert (user["email"], user["role"], user["connectedDatabases"]) == (
+        "ada.lovelace@example.com",
+        "user",
+        [],
+    )
     assert RFC3339.match(user["createdAt"])
     assert abs((datetime.fromisoformat(user["createdAt"]) - datetime.now(UTC)).total_seconds()) < 60
     assert client.fault("POST", f"{AUTH}/register", json=body) == (409, "RESOURCE_CONFLICT")
@@ -22,7 +27,12 @@ def test_register_answers_with_the_user_and_a_token(client: Client):
 
 @pytest.mark.parametrize(
     ("change", "field"),
-    [({"email": "nobody"}, "email"), ({"password": "short"}, "password"), ({"name": "x"}, "name"), ({"name": None}, "name")],
+    [
+        ({"email": "nobody"}, "email"),
+        ({"password": "short"}, "password"),
+        ({"name": "x"}, "name"),
+        ({"name": None}, "name"),
+    ],
 )
 def test_register_names_the_field_that_is_wrong(client: Client, change, field):
     body = {"email": "x@example.com", "password": PASSWORD, "name": "Some One"} | change
@@ -58,7 +68,11 @@ def test_profile_is_read_and_changed(client: Client, person: Person, other: Pers
 def test_nobody_makes_themselves_an_administrator(client: Client, person: Person, mariadb):
     rows = mariadb.run(f"SELECT role FROM search_api.users WHERE id = '{person.id}'")
     client.call("PUT", f"{AUTH}/profile", person.token, json={"role": "admin", "is_admin": True})
-    assert rows == mariadb.run(f"SELECT role FROM search_api.users WHERE id = '{person.id}'") == [{"role": "user"}]
+    assert (
+        rows
+        == mariadb.run(f"SELECT role FROM search_api.users WHERE id = '{person.id}'")
+        == [{"role": "user"}]
+    )
 
 
 @pytest.mark.parametrize(

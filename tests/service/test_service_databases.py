@@ -1,14 +1,14 @@
+# ruff: noqa: S104, S608 (addresses to refuse; the tests' own ids in the tests' own statements)
 import socket
 from ipaddress import ip_address, ip_network
 
 import pytest
 from conftest import SEARCHER_PASSWORD
-from service_client import Client, Person
-
 from search_api.customer import outbound
 from search_api.customer.connect import CannotConnectError, Connector, Target
 from search_api.customer.outbound import UnknownHostError, checked_addresses, is_allowed
 from search_api.errors import ApiError
+from service_client import Client, Person
 
 PATH = "/api/v1/databases"
 SHOWN = {
@@ -26,7 +26,10 @@ def test_a_database_is_added_shown_changed_and_removed(client: Client, person: P
     assert (renamed["name"], renamed["lastConnected"]) == ("renamed", made["lastConnected"])
     moved = client.data("PUT", path, person.token, json={"database": "shop_b", "host": "localhost"})
     assert (moved["database"], moved["host"]) == ("shop_b", "localhost")
-    assert client.data("PUT", path, person.token, json={"password": SEARCHER_PASSWORD, "ssl": True})["ssl"] is True
+    assert (
+        client.data("PUT", path, person.token, json={"password": SEARCHER_PASSWORD, "ssl": True})["ssl"]
+        is True
+    )
     assert client.data("DELETE", path, person.token) == {"success": True}
     assert client.fault("GET", path, person.token) == (404, "CONNECTION_NOT_FOUND")
     row = mariadb.run(f"SELECT * FROM search_api.database_connections WHERE id = '{made['id']}'")[0]
@@ -36,7 +39,9 @@ def test_a_database_is_added_shown_changed_and_removed(client: Client, person: P
 def test_the_password_is_sealed_and_never_returned(client: Client, person: Person, shop, mariadb):
     made = client.call("POST", PATH, person.token, json=shop)
     assert SEARCHER_PASSWORD not in made.text
-    row = mariadb.run(f"SELECT * FROM search_api.database_connections WHERE id = '{made.json()['data']['id']}'")[0]
+    row = mariadb.run(
+        f"SELECT * FROM search_api.database_connections WHERE id = '{made.json()['data']['id']}'"
+    )[0]
     assert row["sealed_password"].startswith("k1:")
     assert SEARCHER_PASSWORD not in str(row)
 
@@ -67,7 +72,10 @@ def test_a_change_that_does_not_connect_changes_nothing(client: Client, person: 
     row = person.database(shop)
     before = client.data("GET", f"{PATH}/{row}", person.token)
     assert client.fault("PUT", f"{PATH}/{row}", person.token, json={"port": 1}) == (502, "CONNECTION_ERROR")
-    assert client.fault("PUT", f"{PATH}/{row}", person.token, json={"host": "10.0.0.1"}) == (403, "HOST_NOT_ALLOWED")
+    assert client.fault("PUT", f"{PATH}/{row}", person.token, json={"host": "10.0.0.1"}) == (
+        403,
+        "HOST_NOT_ALLOWED",
+    )
     assert client.data("GET", f"{PATH}/{row}", person.token) == before
 
 
@@ -91,7 +99,10 @@ def test_a_credential_that_does_not_decrypt_is_an_error_and_no_empty_password(cl
     mariadb.run(f"UPDATE search_api.database_connections SET sealed_password = 'k1:AAAA' WHERE id = '{row}'")
     assert "does not decrypt" in client.data("POST", f"{PATH}/{row}/test", person.token)["message"]
     assert client.fault("GET", f"{PATH}/{row}/schema", person.token) == (502, "CONNECTION_ERROR")
-    assert client.fault("PUT", f"{PATH}/{row}", person.token, json={"port": 3307}) == (502, "CONNECTION_ERROR")
+    assert client.fault("PUT", f"{PATH}/{row}", person.token, json={"port": 3307}) == (
+        502,
+        "CONNECTION_ERROR",
+    )
     answer = client.call("POST", "/api/v1/search", person.secret(), json={"query": "nginx"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "SEARCH_FAILED")
     assert "does not decrypt" in answer.text
@@ -107,7 +118,9 @@ def test_a_sealed_password_moved_to_another_row_does_not_open(client, person, ot
 
 
 def test_the_schema_names_tables_columns_and_indexes(client: Client, person: Person, shop):
-    tables = {t["table"]: t for t in client.data("GET", f"{PATH}/{person.database(shop)}/schema", person.token)}
+    tables = {
+        t["table"]: t for t in client.data("GET", f"{PATH}/{person.database(shop)}/schema", person.token)
+    }
     assert set(tables) == {"events", "notes", "numbers", "packages"}
     packages = tables["packages"]
     assert set(packages) == {"database", "table", "columns", "fullTextIndexes", "estimatedRows"}

@@ -4,11 +4,10 @@ import sys
 
 import pytest
 from conftest import MakeSettings, ServeApp
-from service_client import Client, Person
-from service_processes import free_port, redis_server
-
 from search_api import migrate
 from search_api.version import __version__
+from service_client import Client, Person
+from service_processes import free_port, redis_server
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live"])
@@ -28,7 +27,8 @@ def test_ready(client: Client):
     assert (answer.status_code, answer.json()["status"], answer.json()["degraded"]) == (200, "ready", [])
 
 
-def test_a_draining_instance_is_not_ready(serve: ServeApp, client, tmp_path):
+@pytest.mark.usefixtures("client")
+def test_a_draining_instance_is_not_ready(serve: ServeApp, tmp_path):
     drain = tmp_path / "draining"
     with serve(drain_file=drain) as served:
         assert served.call("GET", "/health/ready").status_code == 200
@@ -72,7 +72,8 @@ def test_ready_follows_the_schema(serve: ServeApp, make_settings: MakeSettings, 
         assert "not complete" in failing()["schema"]
 
 
-def test_the_loss_of_redis_is_degraded_and_nothing_fails(serve: ServeApp, client, shop, tmp_path):
+@pytest.mark.usefixtures("client")
+def test_the_loss_of_redis_is_degraded_and_nothing_fails(serve: ServeApp, shop, tmp_path):
     port = free_port()
     with serve(redis_port=port, redis_timeout=0.2) as served:
         user = served.register()
@@ -83,12 +84,18 @@ def test_the_loss_of_redis_is_degraded_and_nothing_fails(serve: ServeApp, client
             found = served.data("POST", "/api/v1/search", secret, json=body)
             assert (found["totalCount"], found["cache"]) == (1, "miss")
         answer = served.call("GET", "/health/ready")
-        assert (answer.status_code, answer.json()["status"], answer.json()["degraded"]) == (200, "degraded", ["redis"])
+        assert (answer.status_code, answer.json()["status"], answer.json()["degraded"]) == (
+            200,
+            "degraded",
+            ["redis"],
+        )
         key = served.data("GET", "/api/v1/keys", user.token)["apiKeys"][0]["id"]
         served.data("DELETE", f"/api/v1/keys/{key}", user.token)
         assert served.fault("POST", "/api/v1/search", secret, json=body) == (401, "INVALID_API_KEY")
         with redis_server(tmp_path, port):
-            served_again = [served.data("POST", "/api/v1/search", user.secret(), json=body)["cache"] for _ in range(1)]
+            served_again = [
+                served.data("POST", "/api/v1/search", user.secret(), json=body)["cache"] for _ in range(1)
+            ]
             assert served_again == ["miss"]
 
 
@@ -120,7 +127,11 @@ def test_workers_share_their_metrics(tmp_path):
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for outcome in ("hit", "miss"):
         output = subprocess.run(
-            [sys.executable, "-c", script.format(outcome)], env=environment, check=True, capture_output=True, timeout=60
+            [sys.executable, "-c", script.format(outcome)],
+            env=environment,
+            check=True,
+            capture_output=True,
+            timeout=60,
         ).stdout.decode()
     assert 'cache_operations_total{kind="search",outcome="hit"} 2.0' in output
     assert 'cache_operations_total{kind="search",outcome="miss"} 2.0' in output

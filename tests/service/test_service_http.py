@@ -5,12 +5,11 @@ from ipaddress import ip_network
 
 import pytest
 from conftest import MakeSettings
-from service_client import Client, Person
-from service_processes import serving
-
 from search_api.app import create_app
 from search_api.client_address import client_address
 from search_api.version import __version__
+from service_client import Client, Person
+from service_processes import serving
 
 
 def test_a_success_is_wrapped_exactly(client: Client, person: Person):
@@ -39,7 +38,13 @@ def test_an_error_is_wrapped_exactly(client: Client):
 
 @pytest.mark.parametrize(
     ("offered", "kept"),
-    [("req-12345678.abc_D", True), ("short", False), ("x" * 200, False), ("has space here", False), ("<script>123", False)],
+    [
+        ("req-12345678.abc_D", True),
+        ("short", False),
+        ("x" * 200, False),
+        ("has space here", False),
+        ("<script>123", False),
+    ],
 )
 def test_a_well_formed_request_id_is_kept(client: Client, offered, kept):
     answer = client.call("GET", "/health", headers={"X-Request-Id": offered})
@@ -47,12 +52,16 @@ def test_a_well_formed_request_id_is_kept(client: Client, offered, kept):
 
 
 def test_what_is_not_json_and_wrong_methods_are_named(client: Client):
-    answer = client.call("POST", "/api/v1/auth/login", data="{nope", headers={"Content-Type": "application/json"})
+    answer = client.call(
+        "POST", "/api/v1/auth/login", data="{nope", headers={"Content-Type": "application/json"}
+    )
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "INVALID_JSON")
     assert client.fault("DELETE", "/api/v1/auth/login") == (405, "METHOD_NOT_ALLOWED")
     assert client.fault("POST", "/api/v1/auth/login", json=[1]) == (400, "VALIDATION_ERROR")
     lone = b'{"email":"\\ud800@x.yz","password":"\\ud800"}'
-    answer = client.call("POST", "/api/v1/auth/login", data=lone, headers={"Content-Type": "application/json"})
+    answer = client.call(
+        "POST", "/api/v1/auth/login", data=lone, headers={"Content-Type": "application/json"}
+    )
     assert answer.status_code == 400
 
 
@@ -67,7 +76,10 @@ def test_a_large_body_is_refused_declared_or_streamed(client: Client):
 def test_a_body_in_pieces_is_read_whole(client: Client, person: Person):
     pieces = (piece for piece in (b'{"name": "In', b' Pieces"}'))
     head = {"Content-Type": "application/json"}
-    assert client.data("PUT", "/api/v1/auth/profile", person.token, data=pieces, headers=head)["name"] == "In Pieces"
+    assert (
+        client.data("PUT", "/api/v1/auth/profile", person.token, data=pieces, headers=head)["name"]
+        == "In Pieces"
+    )
 
 
 @pytest.mark.parametrize("path", ["/health", "/api/v1/nothing", "/api/v1/auth/profile"])

@@ -1,14 +1,15 @@
+# ruff: noqa: S608 (the tests' own ids in the tests' own statements)
 from datetime import timedelta
 
 import pytest
-from service_client import PASSWORD, Client, Person
-
 from search_api.clock import now, rfc3339
 from search_api.key_format import new_secret_key, stored_hash
+from service_client import PASSWORD, Client, Person
 
 KEYS = "/api/v1/keys"
 SHOWN = {
-    "id", "name", "keyPrefix", "environment", "permissions", "rateLimitTier", "usageCount", "isActive", "createdAt", "updatedAt",
+    "id", "name", "keyPrefix", "environment", "permissions", "rateLimitTier", "usageCount", "isActive", "createdAt",
+    "updatedAt",
 }  # fmt: skip
 
 
@@ -21,7 +22,7 @@ def allowed(client: Client, secret: str) -> bool:
 
 
 @pytest.fixture
-def admin(client: Client, person: Person, mariadb) -> Person:
+def admin(person: Person, mariadb) -> Person:
     mariadb.run(f"UPDATE search_api.users SET role = 'admin' WHERE id = '{person.id}'")
     return person
 
@@ -73,7 +74,9 @@ def test_changes_are_in_force_at_once_although_keys_are_cached(client: Client, p
     path, secret = f"{KEYS}/{made['apiKey']['id']}", made["secretKey"]
     assert allowed(client, secret)
     assert allowed(client, secret)
-    changed = client.data("PUT", path, person.token, json={"name": "renamed", "permissions": ["analytics"]})["apiKey"]
+    changed = client.data("PUT", path, person.token, json={"name": "renamed", "permissions": ["analytics"]})[
+        "apiKey"
+    ]
     assert (changed["name"], changed["permissions"]) == ("renamed", ["analytics"])
     assert search(client, secret) == (403, "INSUFFICIENT_PERMISSIONS")
     client.data("PUT", path, person.token, json={"permissions": ["search"]})
@@ -88,7 +91,9 @@ def test_an_expired_key_says_so_and_its_end_can_be_moved(client: Client, person:
     soon = rfc3339(now() + timedelta(hours=1))
     made = person.key(expiresAt=soon)
     assert made["apiKey"]["expiresAt"] == soon
-    mariadb.run(f"UPDATE search_api.api_keys SET expires_at = '2020-01-01' WHERE id = '{made['apiKey']['id']}'")
+    mariadb.run(
+        f"UPDATE search_api.api_keys SET expires_at = '2020-01-01' WHERE id = '{made['apiKey']['id']}'"
+    )
     assert search(client, made["secretKey"]) == (401, "EXPIRED_API_KEY")
     path = f"{KEYS}/{made['apiKey']['id']}"
     assert "expiresAt" not in client.data("PUT", path, person.token, json={"expiresAt": None})["apiKey"]
@@ -96,7 +101,9 @@ def test_an_expired_key_says_so_and_its_end_can_be_moved(client: Client, person:
 
 
 def test_both_headers_take_a_key(client: Client, person: Person):
-    answer = client.call("POST", "/api/v1/search", headers={"X-API-Key": person.secret()}, json={"query": "nginx"})
+    answer = client.call(
+        "POST", "/api/v1/search", headers={"X-API-Key": person.secret()}, json={"query": "nginx"}
+    )
     assert answer.status_code == 200
     assert answer.json()["meta"]["apiKeyTier"] == "free"
 
@@ -110,7 +117,11 @@ def test_wrong_keys_are_named(client: Client, person: Person):
 
 def statements(client: Client) -> float:
     lines = client.call("GET", "/metrics").text.splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith(("sql_statements_total{", "redis_commands_total{")))
+    return sum(
+        float(line.split()[-1])
+        for line in lines
+        if line.startswith(("sql_statements_total{", "redis_commands_total{"))
+    )
 
 
 def test_a_malformed_key_is_refused_before_any_lookup(client: Client, person: Person):
@@ -133,7 +144,13 @@ def test_usage_comes_from_real_counters(client: Client, person: Person):
         assert allowed(client, made["secretKey"])
     path = f"{KEYS}/{made['apiKey']['id']}"
     read = client.data("GET", f"{path}/usage?days=7", person.token)
-    assert read["usage"]["requestCount"] == read["totalRequests"] == read["requestsThisMonth"] == read["quotaUsed"] == 3
+    assert (
+        read["usage"]["requestCount"]
+        == read["totalRequests"]
+        == read["requestsThisMonth"]
+        == read["quotaUsed"]
+        == 3
+    )
     assert read["usage"]["rateLimitStatus"]["tier"] == "free"
     assert read["usage"]["rateLimitStatus"]["remaining"] == 997
     key = client.data("GET", path, person.token)["apiKey"]

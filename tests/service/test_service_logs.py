@@ -3,12 +3,12 @@ import logging
 
 import pytest
 from conftest import DATABASE_PASSWORD, SEARCHER_PASSWORD, SECRETS, ServeApp
+from search_api.logs import STRUCK, configure_logs, strike_secrets
 from service_client import PASSWORD
 
-from search_api.logs import STRUCK, configure_logs, strike_secrets
 
-
-def test_no_secret_reaches_the_logs(serve: ServeApp, client, shop, capsys):
+@pytest.mark.usefixtures("client")
+def test_no_secret_reaches_the_logs(serve: ServeApp, shop, capsys):
     with serve(log_level="debug") as noisy:
         user = noisy.register()
         key = user.key()
@@ -23,16 +23,29 @@ def test_no_secret_reaches_the_logs(serve: ServeApp, client, shop, capsys):
     text = capsys.readouterr().out
     lines = [json.loads(line) for line in text.splitlines()]
     assert len([line for line in lines if line["message"] == "request"]) >= 9
-    private = [PASSWORD, SEARCHER_PASSWORD, "Wrong-But-Private-1", user.token, key["secretKey"], key["secretKey"][:30]]
+    private = [
+        PASSWORD,
+        SEARCHER_PASSWORD,
+        "Wrong-But-Private-1",
+        user.token,
+        key["secretKey"],
+        key["secretKey"][:30],
+    ]
     for secret in [*private, *SECRETS.values()]:
         assert secret not in text
 
 
-def test_a_line_is_json_with_request_id_route_and_status(serve: ServeApp, client, capsys):
+@pytest.mark.usefixtures("client")
+def test_a_line_is_json_with_request_id_route_and_status(serve: ServeApp, capsys):
     with serve(log_level="info") as served:
         served.call("GET", "/api/v1/keys/123", headers={"X-Request-Id": "my-request-1"})
     line = next(json.loads(row) for row in capsys.readouterr().out.splitlines() if "my-request-1" in row)
-    assert (line["message"], line["level"], line["route"], line["status"]) == ("request", "info", "/api/v1/keys/{key_id}", 401)
+    assert (line["message"], line["level"], line["route"], line["status"]) == (
+        "request",
+        "info",
+        "/api/v1/keys/{key_id}",
+        401,
+    )
     assert (line["request_id"], line["method"], line["client"]) == ("my-request-1", "GET", "127.0.0.1")
 
 

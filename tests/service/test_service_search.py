@@ -1,3 +1,4 @@
+# ruff: noqa: S608 (the tests' own ids in the tests' own statements)
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,7 +22,9 @@ def reader(client: Client, shop) -> tuple[Client, str, str, str]:
 
 def ask(reader, query: str, **body):
     client, key, first, _ = reader
-    return client.data("POST", SEARCH, key, json={"query": query, "databases": [first], "tables": ["packages"]} | body)
+    return client.data(
+        "POST", SEARCH, key, json={"query": query, "databases": [first], "tables": ["packages"]} | body
+    )
 
 
 def names(found) -> list[str]:
@@ -47,7 +50,11 @@ def test_the_answer_has_exactly_the_published_fields(reader):
     assert 0 < result["relevanceScore"] < 1
     assert "scalable" in result["snippet"]
     assert (found["totalCount"], found["hasMore"], found["page"], found["limit"]) == (1, False, 1, 20)
-    assert (found["modeUsed"], found["degraded"], found["databases"]) == ("natural", [], [{"id": reader[2], "status": "ok"}])
+    assert (found["modeUsed"], found["degraded"], found["databases"]) == (
+        "natural",
+        [],
+        [{"id": reader[2], "status": "ok"}],
+    )
     assert found["categories"] == [{"name": "packages", "count": 1, "confidence": 1.0}]
 
 
@@ -101,7 +108,9 @@ def test_boolean_mode_is_boolean(reader, query, expected):
     assert found["modeUsed"] == "boolean"
 
 
-@pytest.mark.parametrize("query", ["+", "-", "()", '"', '""', "***", "+-~<>", "@", "(((((((((a)))))))))", "a " * 70])
+@pytest.mark.parametrize(
+    "query", ["+", "-", "()", '"', '""', "***", "+-~<>", "@", "(((((((((a)))))))))", "a " * 70]
+)
 def test_a_boolean_query_without_sense_is_a_400(reader, query):
     client, key, _, _ = reader
     fault = client.fault("POST", SEARCH, key, json={"query": query, "searchMode": "boolean"})
@@ -112,7 +121,11 @@ OPERATORS = st.text(alphabet="+-~<>()\"*@'%\\;`#/ abcdefgé日\x00", min_size=1,
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(query=OPERATORS, mode=st.sampled_from(["natural", "boolean"]), tables=st.sampled_from([None, ["packages"], ["notes"]]))
+@given(
+    query=OPERATORS,
+    mode=st.sampled_from(["natural", "boolean"]),
+    tables=st.sampled_from([None, ["packages"], ["notes"]]),
+)
 def test_no_user_text_is_ever_sql(reader, query, mode, tables):
     client, key, first, _ = reader
     body = {"query": query, "searchMode": mode, "databases": [first], "tables": tables}
@@ -122,7 +135,9 @@ def test_no_user_text_is_ever_sql(reader, query, mode, tables):
         assert answer.json()["data"]["databases"] == [{"id": first, "status": "ok"}]
 
 
-@pytest.mark.parametrize("name", ["packages`; DROP TABLE x; --", "packages WHERE 1=1", "%s", "shop_b.articles"])
+@pytest.mark.parametrize(
+    "name", ["packages`; DROP TABLE x; --", "packages WHERE 1=1", "%s", "shop_b.articles"]
+)
 def test_names_are_looked_up_and_never_sent(reader, name):
     client, key, _, _ = reader
     for field in ("tables", "columns"):
@@ -198,7 +213,8 @@ def test_a_table_without_index_is_searched_with_like_and_says_so(reader, query, 
     assert found["degraded"] == ["no_fulltext_index"]
 
 
-def test_the_row_cap_of_like_is_kept_and_said(serve: ServeApp, client, shop):
+@pytest.mark.usefixtures("client")
+def test_the_row_cap_of_like_is_kept_and_said(serve: ServeApp, shop):
     with serve(like_row_cap=2) as capped:
         user = capped.register()
         user.database(shop)
@@ -237,12 +253,16 @@ def test_one_order_over_all_databases(reader):
     assert {result["database"] for result in whole} == {first, second}
     parts = []
     for offset in range(0, len(whole), 2):
-        page = client.data("POST", SEARCH, key, json={"query": "nginx web server", "limit": 2, "offset": offset})
+        page = client.data(
+            "POST", SEARCH, key, json={"query": "nginx web server", "limit": 2, "offset": offset}
+        )
         parts += page["results"]
     assert parts == whole
 
 
-def test_one_failing_database_leaves_the_rest_and_all_failing_is_a_502(client: Client, person: Person, shop, mariadb):
+def test_one_failing_database_leaves_the_rest_and_all_failing_is_a_502(
+    client: Client, person: Person, shop, mariadb
+):
     good, bad = person.database(shop), person.database(shop | {"database": "shop_b"})
     mariadb.run(f"UPDATE search_api.database_connections SET port = 1 WHERE id = '{bad}'")
     key = person.secret()
@@ -258,7 +278,8 @@ def test_one_failing_database_leaves_the_rest_and_all_failing_is_a_502(client: C
     assert answer.json()["error"]["details"]["databases"][0]["id"] == bad
 
 
-def test_a_database_that_takes_too_long_is_a_504(serve: ServeApp, client, shop, mariadb):
+@pytest.mark.usefixtures("client")
+def test_a_database_that_takes_too_long_is_a_504(serve: ServeApp, shop, mariadb):
     with serve(customer_statement_timeout=0.3) as hasty:
         user = hasty.register()
         user.database(shop)
@@ -272,10 +293,14 @@ def test_a_database_that_takes_too_long_is_a_504(serve: ServeApp, client, shop, 
             fault = hasty.fault("POST", SEARCH, key, json={"query": "scalable", "tables": ["packages"]})
             locking.result()
         assert fault == (504, "SEARCH_TIMEOUT")
-        assert hasty.data("POST", SEARCH, key, json={"query": "scalable", "tables": ["packages"]})["totalCount"] == 1
+        assert (
+            hasty.data("POST", SEARCH, key, json={"query": "scalable", "tables": ["packages"]})["totalCount"]
+            == 1
+        )
 
 
-def test_broken_connections_are_replaced(serve: ServeApp, client, shop, mariadb):
+@pytest.mark.usefixtures("client")
+def test_broken_connections_are_replaced(serve: ServeApp, shop, mariadb):
     with serve(cache_search_seconds=0) as fresh:
         user = fresh.register()
         user.database(shop)
@@ -291,10 +316,15 @@ def test_every_search_is_recorded(client: Client, person: Person, shop, mariadb)
     key = person.key()
     for _ in range(2):
         client.data("POST", SEARCH, key["secretKey"], json={"query": "scalable", "searchMode": "boolean"})
-    mariadb.run(f"UPDATE search_api.database_connections SET port = 1, updated_at = NOW(3) WHERE id = '{first}'")
+    mariadb.run(
+        f"UPDATE search_api.database_connections SET port = 1, updated_at = NOW(3) WHERE id = '{first}'"
+    )
     client.fault("POST", SEARCH, key["secretKey"], json={"query": "doomed"})
     rows = mariadb.run(f"SELECT * FROM search_api.search_records WHERE user_id = '{person.id}' ORDER BY id")
-    assert [(row["query_text"], row["search_mode"], row["result_count"], row["cache_hit"], row["status"]) for row in rows] == [
+    assert [
+        (row["query_text"], row["search_mode"], row["result_count"], row["cache_hit"], row["status"])
+        for row in rows
+    ] == [
         ("scalable", "boolean", 1, 0, "ok"),
         ("scalable", "boolean", 1, 1, "ok"),
         ("doomed", "natural", 0, 0, "failed"),
@@ -306,14 +336,26 @@ def test_every_search_is_recorded(client: Client, person: Person, shop, mariadb)
 def test_analytics_are_given_when_asked_for(client: Client, person: Person, shop):
     person.database(shop)
     found = client.data("POST", SEARCH, person.secret(), json={"query": "scalable", "includeAnalytics": True})
-    assert set(found["trends"]) == {"period", "topQueries", "queryVolume", "avgResponseTime", "popularCategories"}
+    assert set(found["trends"]) == {
+        "period",
+        "topQueries",
+        "queryVolume",
+        "avgResponseTime",
+        "popularCategories",
+    }
 
 
-def test_the_least_used_pools_are_closed(serve: ServeApp, client, shop):
+@pytest.mark.usefixtures("client")
+def test_the_least_used_pools_are_closed(serve: ServeApp, shop):
     with serve(customer_pools=1, cache_search_seconds=0) as small:
         user = small.register()
         ids = [user.database(shop), user.database(shop | {"database": "shop_b"})]
         key = user.secret()
         for _ in range(2):
             for each in ids:
-                assert small.data("POST", SEARCH, key, json={"query": "nginx", "databases": [each]})["totalCount"] > 0
+                assert (
+                    small.data("POST", SEARCH, key, json={"query": "nginx", "databases": [each]})[
+                        "totalCount"
+                    ]
+                    > 0
+                )

@@ -7,7 +7,6 @@ import pytest
 from conftest import SECRETS
 from hypothesis import given
 from hypothesis import strategies as st
-
 from search_api.clock import now
 from search_api.errors import ApiError
 from search_api.ids import new_id
@@ -37,7 +36,9 @@ def test_one_changed_character_is_noticed(position, character):
     assert is_well_formed(changed) == (changed == key)
 
 
-@pytest.mark.parametrize("text", ["", "lg_sk_test_", "lg_sk_prod_" + "a" * 46, "x" * 10_000, "lg_sk_test_" + "a" * 45])
+@pytest.mark.parametrize(
+    "text", ["", "lg_sk_test_", "lg_sk_prod_" + "a" * 46, "x" * 10_000, "lg_sk_test_" + "a" * 45]
+)
 def test_malformed_keys_are_refused(text):
     assert not is_well_formed(text)
 
@@ -60,7 +61,9 @@ def test_the_vault_binds_a_password_to_owner_and_row():
             vault.decrypt(sealed, owner=owner, row=row)
 
 
-@pytest.mark.parametrize("stored", ["", "k1:", "k1:!!!", "k1:AAAA", "plain text", "k9:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"])
+@pytest.mark.parametrize(
+    "stored", ["", "k1:", "k1:!!!", "k1:AAAA", "plain text", "k9:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"]
+)
 def test_a_credential_that_does_not_decrypt_is_an_error(stored):
     with pytest.raises(UnreadableCredentialError):
         Vault(KEYS).decrypt(stored, owner="o", row="r")
@@ -148,7 +151,9 @@ def test_refreshing_takes_a_freshly_expired_token_within_the_life_of_the_login()
     soon = jwt.encode(forged(exp=now() - timedelta(seconds=30)), SECRETS["jwt_secret"], algorithm="HS256")
     late = jwt.encode(forged(exp=now() - timedelta(seconds=90)), SECRETS["jwt_secret"], algorithm="HS256")
     old = jwt.encode(
-        forged(auth_time=int((now() - timedelta(days=31)).timestamp())), SECRETS["jwt_secret"], algorithm="HS256"
+        forged(auth_time=int((now() - timedelta(days=31)).timestamp())),
+        SECRETS["jwt_secret"],
+        algorithm="HS256",
     )
     assert maker.read(soon, refreshing=True).user_id == "user"
     for text in (late, old):

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 from conftest import SECRETS
-
 from search_api.cli import main
 from search_api.env_example import render_env_example
 from search_api.settings import Settings, SettingsError, load_settings
@@ -40,12 +39,21 @@ def test_good_settings_load_in_production():
             "SEARCH_API_ENCRYPTION_KEYS: key id k1 appears twice",
         ),
         ({"password_memory_kib": 1024}, "SEARCH_API_PASSWORD_MEMORY_KIB: is too little"),
-        ({"pool_timeout": 1}, "SEARCH_API_POOL_TIMEOUT: is 1 s; make it longer than SEARCH_API_CONNECT_TIMEOUT, 3 s"),
+        (
+            {"pool_timeout": 1},
+            "SEARCH_API_POOL_TIMEOUT: is 1 s; make it longer than SEARCH_API_CONNECT_TIMEOUT, 3 s",
+        ),
         ({"customer_read_timeout": 5}, "SEARCH_API_CUSTOMER_READ_TIMEOUT: is 5 s; make it longer"),
         ({"keep_alive": 60}, "SEARCH_API_KEEP_ALIVE: Input should be greater than or equal to 75"),
         ({"cors_origins": "*"}, "SEARCH_API_CORS_ORIGINS: is not a list of origins"),
-        ({"customer_allowed_networks": "10.0.0.1/8"}, "SEARCH_API_CUSTOMER_ALLOWED_NETWORKS: 10.0.0.1/8 has host bits"),
-        ({"database_tls_ca": "/no/such/ca.pem"}, "SEARCH_API_DATABASE_TLS_CA: names a file that does not exist"),
+        (
+            {"customer_allowed_networks": "10.0.0.1/8"},
+            "SEARCH_API_CUSTOMER_ALLOWED_NETWORKS: 10.0.0.1/8 has host bits",
+        ),
+        (
+            {"database_tls_ca": "/no/such/ca.pem"},
+            "SEARCH_API_DATABASE_TLS_CA: names a file that does not exist",
+        ),
         ({"database_host": "db1"}, "SEARCH_API_DATABASE_TLS_CA: is missing and db1 is another machine"),
         ({"redis_host": "cache1"}, "SEARCH_API_REDIS_TLS_CA: is missing and cache1 is another machine"),
     ],
@@ -94,7 +102,9 @@ def test_a_credential_file_wins_over_the_variable(tmp_path, monkeypatch):
 def test_an_unreadable_credential_file_is_named(tmp_path, monkeypatch):
     (tmp_path / "jwt_secret").mkdir()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    with pytest.raises(SettingsError, match=r"SEARCH_API_JWT_SECRET: the credential file cannot be read .*; make it"):
+    with pytest.raises(
+        SettingsError, match=r"SEARCH_API_JWT_SECRET: the credential file cannot be read .*; make it"
+    ):
         load_settings()
 
 

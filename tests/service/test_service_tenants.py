@@ -22,12 +22,21 @@ MATRIX = [
 
 
 @pytest.mark.parametrize(("method", "path", "body", "code"), MATRIX)
-def test_anothers_id_is_a_wrong_id(client: Client, person: Person, other: Person, shop, method, path, body, code):
+def test_anothers_id_is_a_wrong_id(
+    client: Client, person: Person, other: Person, shop, method, path, body, code
+):
     theirs = other.database(shop) if path.startswith(CONNECTION) else other.key()["apiKey"]["id"]
-    answers = [client.call(method, path.format(id=each), person.token, json=body) for each in (theirs, uuid.uuid4(), "x'--")]
+    answers = [
+        client.call(method, path.format(id=each), person.token, json=body)
+        for each in (theirs, uuid.uuid4(), "x'--")
+    ]
     assert {(answer.status_code, answer.json()["error"]["code"]) for answer in answers} == {(404, code)}
     assert len({answer.json()["error"]["message"] for answer in answers}) == 1
-    own = client.data("GET", path.format(id=theirs).removesuffix("/test").removesuffix("/schema").removesuffix("/usage"), other.token)
+    own = client.data(
+        "GET",
+        path.format(id=theirs).removesuffix("/test").removesuffix("/schema").removesuffix("/usage"),
+        other.token,
+    )
     assert "mine now" not in str(own)
 
 
@@ -68,6 +77,8 @@ def test_the_cache_is_no_way_to_anothers_results(client: Client, person: Person,
 def test_trends_and_records_are_ones_own(client: Client, person: Person, other: Person, shop):
     person.database(shop)
     client.data("POST", "/api/v1/search", person.secret(), json={"query": "private question"})
-    seen = client.data("POST", "/api/v1/search", other.secret(), json={"query": "mine", "includeAnalytics": True})
+    seen = client.data(
+        "POST", "/api/v1/search", other.secret(), json={"query": "mine", "includeAnalytics": True}
+    )
     assert seen["trends"]["topQueries"] == ["mine"]
     assert seen["trends"]["queryVolume"] == 1

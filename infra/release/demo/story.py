@@ -62,17 +62,15 @@ def tell(
     began = time.monotonic()
     with ExitStack() as work:
         scratch = Path(work.enter_context(tempfile.TemporaryDirectory(prefix="launchgate-demo-")))
-        progress.heading(
-            "1 · a fleet of eight machines; meanwhile three versions are built and their code is examined"
-        )
+        progress.heading("1 · a fleet of eight machines; three versions are built meanwhile")
         up = work.enter_context(
             Process(tools.sandbox_up(), log=scratch / "up.log", timeout=UP_SECONDS, cwd=tools.root)
         )
         good, bad = Source.of(source), bad_version.make(source, scratch / "bad")
-        for made in (good, bad):
-            work.enter_context(_examined(tools, made, state_dir, scratch))
         versions = _build(good, bad, dist, progress)
         _await_fleet(up, progress)
+        for made in (good, bad):
+            work.enter_context(_examined(tools, made, state_dir, scratch))
         fleet = open_fleet()
         order = Order(
             source=source,

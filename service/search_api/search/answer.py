@@ -102,7 +102,6 @@ def _search(
 ) -> tuple[dict[str, Any], bool]:
     mode: Mode = "boolean" if question.mode == "boolean" else "natural"
     ask = Ask(
-        text=question.query,
         query=parse_boolean(question.query) if mode == "boolean" else parse_natural(question.query),
         mode=mode,
         tables=question.tables,

@@ -16,7 +16,6 @@ _SCORE = "lg score"
 class Ask:
     """What is searched for. ``depth`` is offset + limit; ``deadline`` is monotonic seconds."""
 
-    text: str
     query: Group
     mode: Mode
     tables: frozenset[str] | None
@@ -54,7 +53,7 @@ def search_database(connection: CustomerConnection, schema: Sequence[Table], ask
     for table in schema:
         if ask.tables is not None and table.name not in ask.tables:
             continue
-        plan = plan_table(table, ask.columns, ask.mode, ask.query, ask.text, ask.like_row_cap)
+        plan = plan_table(table, ask.columns, ask.mode, ask.query, ask.like_row_cap)
         if plan is None:
             continue
         found.names_known = True

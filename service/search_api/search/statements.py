@@ -61,7 +61,7 @@ class TableSearch:
 
 
 def plan_table(
-    table: Table, wanted: frozenset[str] | None, mode: Mode, query: Group, text: str, cap: int
+    table: Table, wanted: frozenset[str] | None, mode: Mode, query: Group, cap: int
 ) -> TableSearch | None:
     """How to search a table, or None when it has no column to search. ``cap`` is the row cap without an index."""
     columns = _columns(table, wanted)
@@ -70,7 +70,7 @@ def plan_table(
     whole, partly = _choose_indexes(table, columns)
     covered = {name for index in (*whole, *partly) for name in index.columns}
     if covered >= set(columns):
-        return _by_index(table, columns, whole, partly, mode, query, text)
+        return _by_index(table, columns, whole, partly, mode, query)
     return _by_like(table, columns, query, cap)
 
 
@@ -122,11 +122,11 @@ def _by_index(
     partly: list[FullTextIndex],
     mode: Mode,
     query: Group,
-    text: str,
 ) -> TableSearch:
-    exact = text if mode == "natural" else top_level_text(query)
+    # In natural mode too only words are sent: InnoDB takes some operators there for syntax errors.
+    exact = top_level_text(query)
     # A word excluded in a column that was not asked for must not exclude the row: the condition below excludes.
-    generous = text if mode == "natural" else top_level_text(without_exclusions(query)) or exact
+    generous = top_level_text(without_exclusions(query)) or exact
     matches = [_match(index, mode, exact) for index in whole]
     conditions = list(matches)
     for index in partly:
@@ -188,7 +188,7 @@ def _condition(part: Part, columns: list[str], test: Test, *, indexed_only: bool
             for inner in parts
             if inner.operator in signs
         ]
-        for sign, signs in (("must", "+"), ("never", "-"), ("may", ("", "~", "<", ">")))
+        for sign, signs in (("must", ("+",)), ("never", ("-",)), ("may", ("", "~", "<", ">")))
     }
     wanted = sql["must"] or [_joined(sql["may"], " OR ")]
     return _joined([*wanted, *(Sql(f"NOT {item.text}", item.parameters) for item in sql["never"])], " AND ")

@@ -1,34 +1,29 @@
 """People with accounts."""
 
-import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
 
-UUID_TEXT = mysql.CHAR(36, charset="ascii", collation="ascii_bin")
-MOMENT = mysql.DATETIME(fsp=3)
+# One statement with its keys in it: a revision that dies is either done or not done.
+TABLE = """
+CREATE TABLE IF NOT EXISTS users (
+    id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    email VARCHAR(254) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    password_hash VARCHAR(255) NOT NULL,
+    role VARCHAR(16) NOT NULL,
+    token_version INTEGER NOT NULL,
+    is_active BOOL NOT NULL,
+    created_at DATETIME(3) NOT NULL,
+    last_active DATETIME(3) NOT NULL,
+    UNIQUE KEY email (email)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci
+"""
 
 
 def upgrade() -> None:
-    op.create_table(
-        "users",
-        sa.Column("id", UUID_TEXT, primary_key=True),
-        sa.Column("email", sa.String(254, collation="utf8mb4_bin"), nullable=False),
-        sa.Column("name", sa.String(255), nullable=False),
-        sa.Column("password_hash", sa.String(255), nullable=False),
-        sa.Column("role", sa.String(16), nullable=False),
-        sa.Column("token_version", sa.Integer, nullable=False),
-        sa.Column("is_active", sa.Boolean, nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("last_active", MOMENT, nullable=False),
-        sa.UniqueConstraint("email", name="email"),
-        if_not_exists=True,
-        mysql_engine="InnoDB",
-        mysql_charset="utf8mb4",
-        mysql_collate="utf8mb4_unicode_ci",
-    )
+    op.execute(TABLE)
 
 
 def downgrade() -> None:

@@ -1,41 +1,37 @@
 """API keys."""
 
-import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
 revision = "0003"
 down_revision = "0002"
 
-UUID_TEXT = mysql.CHAR(36, charset="ascii", collation="ascii_bin")
-MOMENT = mysql.DATETIME(fsp=3)
+# One statement with its keys in it: a revision that dies is either done or not done.
+TABLE = """
+CREATE TABLE IF NOT EXISTS api_keys (
+    id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    user_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    name VARCHAR(255) NOT NULL,
+    key_prefix VARCHAR(24) NOT NULL,
+    key_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    environment VARCHAR(8) NOT NULL,
+    permissions JSON NOT NULL,
+    rate_limit_tier VARCHAR(16) NOT NULL,
+    expires_at DATETIME(3),
+    last_used DATETIME(3),
+    last_used_ip VARCHAR(45),
+    usage_count BIGINT NOT NULL,
+    is_active BOOL NOT NULL,
+    created_at DATETIME(3) NOT NULL,
+    updated_at DATETIME(3) NOT NULL,
+    UNIQUE KEY key_hash (key_hash),
+    KEY ix_api_keys_user_id (user_id),
+    FOREIGN KEY (user_id) REFERENCES users (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci
+"""
 
 
 def upgrade() -> None:
-    op.create_table(
-        "api_keys",
-        sa.Column("id", UUID_TEXT, primary_key=True),
-        sa.Column("user_id", UUID_TEXT, sa.ForeignKey("users.id"), nullable=False),
-        sa.Column("name", sa.String(255), nullable=False),
-        sa.Column("key_prefix", sa.String(24), nullable=False),
-        sa.Column("key_hash", mysql.CHAR(64, charset="ascii", collation="ascii_bin"), nullable=False),
-        sa.Column("environment", sa.String(8), nullable=False),
-        sa.Column("permissions", sa.JSON, nullable=False),
-        sa.Column("rate_limit_tier", sa.String(16), nullable=False),
-        sa.Column("expires_at", MOMENT),
-        sa.Column("last_used", MOMENT),
-        sa.Column("last_used_ip", sa.String(45)),
-        sa.Column("usage_count", sa.BigInteger, nullable=False),
-        sa.Column("is_active", sa.Boolean, nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Column("updated_at", MOMENT, nullable=False),
-        sa.UniqueConstraint("key_hash", name="key_hash"),
-        sa.Index("ix_api_keys_user_id", "user_id"),
-        if_not_exists=True,
-        mysql_engine="InnoDB",
-        mysql_charset="utf8mb4",
-        mysql_collate="utf8mb4_unicode_ci",
-    )
+    op.execute(TABLE)
 
 
 def downgrade() -> None:

@@ -1,27 +1,24 @@
 """Uses of API keys by the hour."""
 
-import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
 revision = "0004"
 down_revision = "0003"
 
-UUID_TEXT = mysql.CHAR(36, charset="ascii", collation="ascii_bin")
-MOMENT = mysql.DATETIME(fsp=3)
+# One statement with its keys in it: a revision that dies is either done or not done.
+TABLE = """
+CREATE TABLE IF NOT EXISTS api_key_uses (
+    api_key_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    hour DATETIME(3) NOT NULL,
+    requests INTEGER NOT NULL,
+    PRIMARY KEY (api_key_id, hour),
+    FOREIGN KEY (api_key_id) REFERENCES api_keys (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci
+"""
 
 
 def upgrade() -> None:
-    op.create_table(
-        "api_key_uses",
-        sa.Column("api_key_id", UUID_TEXT, sa.ForeignKey("api_keys.id"), primary_key=True),
-        sa.Column("hour", MOMENT, primary_key=True),
-        sa.Column("requests", sa.Integer, nullable=False),
-        if_not_exists=True,
-        mysql_engine="InnoDB",
-        mysql_charset="utf8mb4",
-        mysql_collate="utf8mb4_unicode_ci",
-    )
+    op.execute(TABLE)
 
 
 def downgrade() -> None:

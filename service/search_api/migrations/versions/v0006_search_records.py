@@ -1,37 +1,33 @@
 """Every search that was made."""
 
-import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
 revision = "0006"
 down_revision = "0005"
 
-UUID_TEXT = mysql.CHAR(36, charset="ascii", collation="ascii_bin")
-MOMENT = mysql.DATETIME(fsp=3)
+# One statement with its keys in it: a revision that dies is either done or not done.
+TABLE = """
+CREATE TABLE IF NOT EXISTS search_records (
+    id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
+    user_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    api_key_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin,
+    query_text VARCHAR(500) NOT NULL,
+    search_mode VARCHAR(16) NOT NULL,
+    database_ids JSON NOT NULL,
+    result_count INTEGER NOT NULL,
+    execution_ms DOUBLE NOT NULL,
+    cache_hit BOOL NOT NULL,
+    status VARCHAR(16) NOT NULL,
+    created_at DATETIME(3) NOT NULL,
+    KEY ix_search_records_created_at (created_at),
+    KEY ix_search_records_user_id_created_at (user_id, created_at),
+    FOREIGN KEY (user_id) REFERENCES users (id)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_ci
+"""
 
 
 def upgrade() -> None:
-    op.create_table(
-        "search_records",
-        sa.Column("id", UUID_TEXT, primary_key=True),
-        sa.Column("user_id", UUID_TEXT, sa.ForeignKey("users.id"), nullable=False),
-        sa.Column("api_key_id", UUID_TEXT),
-        sa.Column("query_text", sa.String(500), nullable=False),
-        sa.Column("search_mode", sa.String(16), nullable=False),
-        sa.Column("database_ids", sa.JSON, nullable=False),
-        sa.Column("result_count", sa.Integer, nullable=False),
-        sa.Column("execution_ms", sa.Float(53), nullable=False),
-        sa.Column("cache_hit", sa.Boolean, nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
-        sa.Column("created_at", MOMENT, nullable=False),
-        sa.Index("ix_search_records_created_at", "created_at"),
-        sa.Index("ix_search_records_user_id_created_at", "user_id", "created_at"),
-        if_not_exists=True,
-        mysql_engine="InnoDB",
-        mysql_charset="utf8mb4",
-        mysql_collate="utf8mb4_unicode_ci",
-    )
+    op.execute(TABLE)
 
 
 def downgrade() -> None:
