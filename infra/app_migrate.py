@@ -2,7 +2,7 @@
 
 from pyinfra import config
 
-from infra.components.app.deploy import migrated, wanted_release
+from infra.components.app.deploy import installed, migrated, wanted_release
 from infra.components.host.preflight import preflight
 from infra.components.target import target
 
@@ -12,4 +12,5 @@ here = target()
 preflight(here)
 if here.has("app"):
     name, artifact = wanted_release(here)
-    migrated(here, name, artifact)
+    installed(here, name, artifact)
+    migrated(here, name)

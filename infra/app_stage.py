@@ -2,7 +2,7 @@
 
 from pyinfra import config
 
-from infra.components.app.deploy import staged, wanted_release
+from infra.components.app.deploy import installed, started, wanted_release
 from infra.components.host.preflight import preflight
 from infra.components.target import target
 
@@ -12,4 +12,5 @@ here = target()
 preflight(here)
 if here.has("app"):
     name, artifact = wanted_release(here)
-    staged(here, name, artifact)
+    installed(here, name, artifact)
+    started(name)

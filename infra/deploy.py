@@ -1,4 +1,7 @@
-"""A bare fleet to a working service: `pyinfra INVENTORY infra/deploy.py [--data release=VERSION] [--data dist=FOLDER]`."""
+"""A bare fleet to a working service: `pyinfra INVENTORY infra/deploy.py`.
+
+`--data release=VERSION` says which release, `--data dist=FOLDER` where built ones lie.
+"""
 
 from pyinfra import config
 

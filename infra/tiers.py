@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from infra.components.app.deploy import app, migrated, staged, switched, wanted_release
+from infra.components.app.deploy import (
+    app,
+    installed,
+    migrated,
+    started,
+    switched,
+    wanted_release,
+)
 from infra.components.customer.deploy import corpus
 from infra.components.firewall.deploy import firewall
 from infra.components.host.deploy import host_base
@@ -40,6 +47,7 @@ def release(here: Target) -> None:
     """The wanted release: migrated for, running in the inactive slot, then switched to."""
     if here.has("app"):
         name, artifact = wanted_release(here)
-        migrated(here, name, artifact)
-        staged(here, name, artifact)
+        installed(here, name, artifact)
+        migrated(here, name)
+        started(name)
         switched(name)

@@ -91,6 +91,9 @@ class Thresholds(Strict):
     certificate_days_left_minimum: int = Field(
         default=21, ge=1, description="days; deploys renew at 30, so less means that renewal is broken"
     )
+    hsts_minimum_s: int = Field(
+        default=31_536_000, ge=1, description="s that browsers stay with HTTPS: a year, as preload lists ask"
+    )
     clock_offset_maximum_s: float = Field(
         default=1.0, gt=0, description="s; tokens and GTIDs compare times between machines"
     )
@@ -166,6 +169,10 @@ class Settings(Strict):
     redis_maxmemory_mb: int = Field(default=512, ge=16)
     redis_maxmemory_policy: Literal["allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-lfu"] = (
         "volatile-lfu"
+    )
+    redis_persistence: Literal["everysec", "always", "none"] = Field(
+        default="everysec",
+        description="limits and quotas are counted in Redis: a restart must not forget more than a second",
     )
     customer_allowed_networks: tuple[Network, ...] = Field(
         default=(),

@@ -26,7 +26,7 @@ from checks.gate.workbench import Workbench
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = ("infra", "inventories", "checks", "loadtests")
 MODULE = "service/search_api/pages.py"
-TEST = "tests/test_pages.py"
+TEST = "tests/service/test_pages.py"
 _MODULE = '''\
 """How many pages a result has."""
 
@@ -122,7 +122,7 @@ def _build(first: Path) -> None:
     (source / MODULE).parent.mkdir(parents=True)
     (source / MODULE).write_text(_MODULE)
     (source / MODULE).with_name("__init__.py").write_text('"""A part of the service."""\n')
-    (source / "tests").mkdir()
+    (source / "tests" / "service").mkdir(parents=True)
     (source / TEST).write_text(_TEST)
     git(first, "init", "--quiet", str(source))
     _commit(source)

@@ -225,7 +225,7 @@ def new_code_comes_with_its_test(bench: Workbench) -> Iterator[None]:
         "service/search_api/halves.py", '"""Halves."""\n\n\ndef half(of: int) -> int:\n    return of // 2\n'
     )
     pocket.append(
-        "tests/test_halves.py",
+        "tests/service/test_halves.py",
         "from search_api.halves import half\n\n\ndef test_half() -> None:\n    assert half(4) == 2\n",
     )
     pocket.look(TESTS, COVERAGE)

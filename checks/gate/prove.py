@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from checks.catalogue import CatalogueError, CatalogueItem, load_catalogue
 from checks.gate.breaks import read_breaks
@@ -30,12 +30,35 @@ from checks.gate.workbench import Workbench
 FEWEST_SABOTAGES = 2
 
 
+class Stop:
+    """A signal handler that interrupts, and remembers it.
+
+    An exception raised while Python runs a finaliser is lost, and pytest collects garbage after every run; so
+    whether to stop is asked again after every break.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __call__(self, *_: object) -> None:
+        """Handle the signal. Raises KeyboardInterrupt the first time: an undo under way is not interrupted."""
+        if not self.requested:
+            self.requested = True
+            raise KeyboardInterrupt
+
+    def obey(self) -> None:
+        """Raise KeyboardInterrupt when a signal has come."""
+        if self.requested:
+            raise KeyboardInterrupt
+
+
 def main(argv: list[str] | None = None) -> int:
     """0 all KILLED · 1 a break survived or is mis-scoped · 2 usage · 5 could not tell (VOID, DID_NOT_APPLY)."""
     given = _arguments().parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
+    stop = Stop()
+    before = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return _run(given)
+        return _run(given, stop)
     except GateUsageError as wrong:
         print(f"prove: {wrong}", file=sys.stderr)
         return ExitCode.USAGE
@@ -45,9 +68,12 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("prove: interrupted; the break under way was undone", file=sys.stderr)
         return ExitCode.COULD_NOT_LOOK
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
-def _run(given: argparse.Namespace) -> int:
+def _run(given: argparse.Namespace, stop: Stop) -> int:
     catalogue = _catalogue(given.catalogue)
     root = Path(given.checks_root).resolve()
     selected = select(catalogue, ALL_PHASES, given.item)
@@ -65,6 +91,7 @@ def _run(given: argparse.Namespace) -> int:
             proofs.append(proof)
             _tell(number, len(breaks), proof)
             _write(out / "proof.json", proofs, selected, checked, prover, started)
+            stop.obey()
         # A last look at everything: what the proof leaves behind is part of the proof.
         final = prover.bench.run_checks(prover.ids, out=out, proof=out / "proof.json")
     return _close(proofs, final.exit_code, out)
@@ -104,6 +131,7 @@ def _prover(given: argparse.Namespace, root: Path, ids: list[str], scratch: Path
         evidence_dir=Path(given.evidence_dir) if given.evidence_dir else inventory.state_dir / "evidence",
         scratch=scratch,
         log=log,
+        load=Path(given.merge_load) if given.merge_load else None,
     )
     return Prover(bench, Snapshots(command, f"prove-{os.getpid()}"), ids, narrow=given.breadth == "item")
 
@@ -205,10 +233,6 @@ def _catalogue(directory: str | None) -> dict[str, CatalogueItem]:
         raise GateUsageError(f"catalogue: {fault}") from fault
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="prove", description="Prove that every check notices its sabotages."
@@ -234,6 +258,7 @@ def _arguments() -> argparse.ArgumentParser:
         "--sandbox-command", help="command for snapshot and restore (default: launchgate sandbox)"
     )
     parser.add_argument("--release-manifest", metavar="FILE", help="manifest.json of the release under check")
+    parser.add_argument("--merge-load", metavar="FILE", help="load.json of the release under check")
     parser.add_argument("--evidence-dir", metavar="DIR", help="code evidence (default: STATE_DIR/evidence)")
     parser.add_argument("--checks-root", default=str(CHECKS_ROOT), metavar="DIR")
     parser.add_argument("--catalogue", metavar="DIR")

@@ -36,15 +36,22 @@ class Workbench:
     evidence_dir: Path
     scratch: Path
     log: Path
+    load: Path | None = None
     _presented: tuple[Path, Path] | None = field(default=None, init=False)
+    _presented_load: Path | None = field(default=None, init=False)
 
     def present(self, release_manifest: Path, evidence_dir: Path) -> None:
         """Let checks see this release and this evidence until `withdraw()`."""
         self._presented = (release_manifest, evidence_dir)
 
+    def present_load(self, load: Path) -> None:
+        """Let checks see this load.json until `withdraw()`."""
+        self._presented_load = load
+
     def withdraw(self) -> None:
-        """Show the real release and evidence again."""
+        """Show the real release, evidence and load again."""
         self._presented = None
+        self._presented_load = None
 
     def run_checks(
         self, ids: Iterable[str], *, out: Path | None = None, proof: Path | None = None
@@ -55,12 +62,14 @@ class Workbench:
         """
         shared = SharedRun(fleet=self.fleet, write_reports=out is not None)
         manifest, evidence = self._presented or (self.release_manifest, self.evidence_dir)
+        load = self._presented_load or self.load
         arguments = [
             str(self.checks_root), "-q", "-p", "checks.gate.plugin", "-p", "no:cacheprovider", "-p", "no:locust",
             "--import-mode=importlib", "--inventory", str(self.inventory_file), "--checks-root", str(self.checks_root),
             "--evidence-dir", str(evidence), "--out", str(out or self.scratch),
             *(["--catalogue", str(self.catalogue)] if self.catalogue else []),
             *(["--release-manifest", str(manifest)] if manifest else []),
+            *(["--merge-load", str(load)] if load else []),
             *(["--proof", str(proof)] if proof else []),
             *(word for one in ids for word in ("--item", one)),
         ]  # fmt: skip

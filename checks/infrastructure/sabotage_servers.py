@@ -21,18 +21,15 @@ def a_unit_has_failed(machine: MachineUnderCheck) -> Iterator[None]:
 
 @sabotage("INF-SRV-1", on="lb1", near_miss=True, reason="open files")
 def the_proxy_may_open_few_files(machine: MachineUnderCheck) -> Iterator[None]:
-    """LimitNOFILE is right in the unit; the running master got less and cannot raise it again."""
+    """LimitNOFILE is right in the unit; the running master has less."""
     pid = machine.must("systemctl show -P MainPID nginx").stdout.strip()
-    before = machine.must(f"prlimit --pid {pid} --nofile --output SOFT,HARD --noheadings", sudo=True).stdout
-    machine.must(f"prlimit --pid {pid} --nofile=512:512", sudo=True)
-    if (
-        "512"
-        not in machine.must(f"prlimit --pid {pid} --nofile --output SOFT --noheadings", sudo=True).stdout
-    ):
+    look = f"prlimit --pid {pid} --nofile --output SOFT --noheadings"
+    before = machine.must(look, sudo=True).stdout.strip()
+    machine.must(f"prlimit --pid {pid} --nofile=512:", sudo=True)
+    if machine.must(look, sudo=True).stdout.strip() != "512":
         raise DidNotApply("the limit did not change")
     yield
-    soft, hard = before.split()
-    machine.must(f"prlimit --pid {pid} --nofile={soft}:{hard}", sudo=True)
+    machine.must(f"prlimit --pid {pid} --nofile={before}:", sudo=True)
 
 
 @sabotage("INF-SRV-1.1", on="app2", also_red=PARENT, reason="PID 1 may use")
@@ -101,7 +98,7 @@ def space_is_left_but_no_inodes(machine: MachineUnderCheck) -> Iterator[None]:
 
 @compliant_variant("INF-SRV-1.3", on="app2")
 def temporary_files_have_a_file_system_of_their_own(machine: MachineUnderCheck) -> Iterator[None]:
-    """/var/tmp on its own file system with room is as good as room on the root."""
+    """A file system of its own with room is as good as room on the root."""
     machine.must("mount -t tmpfs -o size=512M,mode=1777 tmpfs /var/tmp", sudo=True)
     yield
     machine.must("umount --lazy /var/tmp", sudo=True)

@@ -18,6 +18,13 @@ def query(machine: MachineUnderCheck, sql: str) -> list[list[str]]:
     return [line.split("\t") for line in answer.stdout.splitlines()]
 
 
+def run(machine: MachineUnderCheck, sql: str) -> None:
+    """Executes statements now, remembered or not. Raises CouldNotLook when the server refuses them."""
+    answer = machine.run(f"{CLIENT} --execute={shlex.quote(sql)}", sudo=True, cached=False)
+    if not answer.ok:
+        raise CouldNotLook(f"{machine.name}: the database refused: {answer.stderr.strip()[-200:]}")
+
+
 def variables(machine: MachineUnderCheck) -> dict[str, str]:
     """Global variables in force. Raises CouldNotLook."""
     return pairs(query(machine, "SHOW GLOBAL VARIABLES"))

@@ -70,6 +70,12 @@ class Ruleset:
         """Whether a packet that no rule speaks of is dropped on this hook."""
         return any(one.policy == "drop" for one in self.base(hook, version))
 
+    def named_ports(self) -> set[int]:
+        """Every TCP port that some rule speaks of, the ends of ranges for all between them."""
+        return {port for chain in self.chains for rule in chain.rules for port in _ports_in(list(rule))} | {
+            port for elements in self.sets.values() for port in _numbers(elements)
+        }
+
     def lets_in(self, packet: NewConnection) -> bool:
         """Whether a new connection passes every input chain. A rate limit counts as not yet reached.
 
@@ -196,6 +202,27 @@ def parse(text: str) -> Ruleset:
         for body in _bodies(entries, kind):
             found.sets[body["family"], body["table"], body["name"]] = body.get("elem", [])
     return found
+
+
+def _ports_in(node: Any) -> Iterator[int]:
+    """Numbers that a destination port is compared with, anywhere below a statement."""
+    if isinstance(node, list):
+        for one in node:
+            yield from _ports_in(one)
+    elif isinstance(node, dict):
+        left = node.get("left", node.get("key"))
+        if isinstance(left, dict) and left.get("payload", {}).get("field") == "dport":
+            yield from _numbers(node.get("right", node.get("data")))
+        for one in node.values():
+            yield from _ports_in(one)
+
+
+def _numbers(node: Any) -> Iterator[int]:
+    if isinstance(node, int) and 0 < node < 65536:
+        yield node
+    elif isinstance(node, list | dict):
+        for one in node if isinstance(node, list) else node.values():
+            yield from _numbers(one)
 
 
 def _bodies(entries: Iterable[dict[str, Any]], kind: str) -> Iterator[dict[str, Any]]:

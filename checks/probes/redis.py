@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from checks.gate import CouldNotLook, MachineUnderCheck
+from checks.probes.tls import INTERNAL_CA
 
 OPERATOR = "redis-operator"
 _SEPARATOR = "=== launchgate ==="
@@ -49,6 +53,61 @@ def parse_users(text: str) -> dict[str, tuple[str, ...]]:
         if len(words) >= 2 and words[0] == "user":
             found[words[1]] = tuple(words[2:])
     return found
+
+
+def parse_file(text: str) -> dict[str, str]:
+    """Directives of a redis.conf; the last of a name counts, as for Redis; comments are none."""
+    found = {}
+    for line in text.splitlines():
+        words = line.split(maxsplit=1)
+        if len(words) == 2 and not words[0].startswith("#"):
+            found[words[0].lower()] = words[1].strip().strip('"')
+    return found
+
+
+def in_bytes(size: str) -> int:
+    """A size as redis.conf writes it: `64mb` is 64 MiB, `64m` is 64,000,000. Raises CouldNotLook."""
+    match = re.fullmatch(r"(\d+)(k|kb|m|mb|g|gb)?", size.strip().lower())
+    if match is None:
+        raise CouldNotLook(f"redis.conf: {size!r} is not a size")
+    factors = {None: 1, "k": 10**3, "kb": 2**10, "m": 10**6, "mb": 2**20, "g": 10**9, "gb": 2**30}
+    return int(match[1]) * factors[match[2]]
+
+
+def dry_run(machine: MachineUnderCheck, user: str, commands: Sequence[str]) -> list[str]:
+    """Those of the commands that the user's ACL allows; nothing is executed. Raises CouldNotLook."""
+    # Arguments only have to be as many as the command wants.
+    calls = "; ".join(
+        f"echo {one} $({OPERATOR} ACL DRYRUN {user} {_CALLS.get(one, one)} 2>&1)" for one in commands
+    )
+    allowed = []
+    for line in machine.must(calls, sudo=True).lines():
+        command, _, said = line.partition(" ")
+        if said == "OK":
+            allowed.append(command)
+        elif "no permissions" not in said:
+            raise CouldNotLook(f"{machine.name}: ACL DRYRUN {user} {command}: {said[:200]}")
+    return allowed
+
+
+_CALLS = {
+    "config": "config get maxmemory",
+    "debug": "debug jmap",
+    "acl": "acl list",
+    "keys": "keys x",
+    "replicaof": "replicaof no one",
+    "module": "module list",
+}
+
+
+def stranger_says(machine: MachineUnderCheck, address: str, name: str, command: str, port: int = 6379) -> str:
+    """What Redis answers, over TLS, to a command of a client on another machine who has not logged in."""
+    answer = machine.run(
+        f"(echo {command}; sleep 0.3) | timeout 5 openssl s_client -quiet -no_ign_eof -verify_return_error "
+        f"-CAfile {INTERNAL_CA} -verify_hostname {name} -connect {address}:{port} 2>/dev/null",
+        cached=False,
+    )
+    return answer.stdout.strip()
 
 
 def _part(machine: MachineUnderCheck, number: int) -> str:

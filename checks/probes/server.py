@@ -9,8 +9,8 @@ from checks.gate import CouldNotLook, MachineUnderCheck
 
 # Where services, logs and temporary files live; each may be a file system of its own.
 DATA_PATHS = ("/", "/var", "/var/log", "/var/lib", "/var/tmp", "/tmp", "/srv")  # noqa: S108 - looked at only
-SYNC_WRITES = 4
-SYNC_ROUNDS = 5
+SYNC_WRITES = 1
+SYNC_ROUNDS = 10
 _MARK = "=== launchgate {} ==="
 # What every section prints is described where it is read, below.
 _SECTIONS = {
@@ -20,11 +20,11 @@ _SECTIONS = {
     "failed": "systemctl list-units --failed --plain --no-legend --no-pager",
     "slices": "systemctl show -p Id -p MemoryMax -- -.slice system.slice",
     "services": (
-        "systemctl list-units --type=service --state=running --plain --no-legend --no-pager | "
-        "awk '{print $1}' | xargs -r systemctl show -p Id -p MainPID --"
+        "r=$(systemctl list-units --type=service --state=running --plain --no-legend --no-pager | "
+        "awk '{print $1}' | xargs -r systemctl show -p Id -p MainPID --); printf '%s\\n' \"$r\""
     ),
     "processes": (
-        "for p in 1 $(systemctl show -P MainPID '*.service' | grep -vx -e 0 -e '' | sort -u); do "
+        "for p in 1 $(printf '%s\\n' \"$r\" | sed -n 's/^MainPID=//p'); do [ -e /proc/$p/limits ] && "
         "echo $p $(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/$p/status) "
         "$(awk '/^Max open files/ {print $4}' /proc/$p/limits); done 2>/dev/null"
     ),

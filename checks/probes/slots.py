@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,8 @@ for slot in blue green; do
   [ -e $out/$slot ] && echo "$slot $(tail -n 1 $out/$slot)" && tail -n 3 $out/$slot.err >&2
 done; true"""
 
+_BOOT = "import json, sys; exec(compile(json.loads(sys.stdin.readline()), 'look', 'exec'))"
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -42,7 +45,13 @@ class InForce:
     """What the process of a running slot runs with; see remote/in_force.py for the parts of `seen`."""
 
     slot: str
+    active: bool
     seen: dict[str, Any]
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether this is the earlier release, started before the settings were last changed, kept warm as it is."""
+        return bool(self.seen["stale"]) and not self.active
 
     @property
     def values(self) -> dict[str, Any]:
@@ -94,9 +103,8 @@ def in_force(machine: MachineUnderCheck) -> tuple[InForce, ...]:
     """What every running slot runs with, the active one first. Raises CouldNotLook when a look fails."""
     seen = _run_in_slots(machine, "in_force")
     active = {one.name for one in slots(machine) if one.active}
-    return tuple(
-        sorted((InForce(name, body) for name, body in seen.items()), key=lambda one: one.slot not in active)
-    )
+    found = (InForce(name, name in active, body) for name, body in seen.items())
+    return tuple(sorted(found, key=lambda one: not one.active))
 
 
 def serving(machine: MachineUnderCheck) -> tuple[InForce, ...]:
@@ -115,12 +123,15 @@ def look_ahead(fleet: Fleet) -> None:
             list(pool.map(lambda one: _ask(one, "in_force", ""), machines))
 
 
-def in_active_slot(machine: MachineUnderCheck, program: str, *arguments: str) -> dict[str, Any]:
-    """What a program of remote/ prints when the active slot's release runs it. Raises CouldNotLook."""
+def in_active_slot(machine: MachineUnderCheck, program: str, data: object = None) -> dict[str, Any]:
+    """What a program of remote/ prints when the active slot's release runs it with `data` on standard input.
+
+    `data` may hold secrets. Raises CouldNotLook.
+    """
     slot = active_slot(machine).name
-    words = " ".join((slot, *arguments))
-    command = f"/srv/search-api/slots/{slot}/venv/bin/python -I -B - {words}"
-    answer = machine.must(command, sudo=True, stdin=source(program), timeout_s=LOOK_TIMEOUT_S)
+    command = f"/srv/search-api/slots/{slot}/venv/bin/python -I -B -c {shlex.quote(_BOOT)} {slot}"
+    sent = f"{json.dumps(source(program))}\n{json.dumps(data)}\n"
+    answer = machine.must(command, sudo=True, stdin=sent, timeout_s=LOOK_TIMEOUT_S)
     return _parsed(machine, slot, answer.stdout.splitlines()[-1:])
 
 

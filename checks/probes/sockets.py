@@ -6,7 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
-from checks.gate import CouldNotLook, MachineUnderCheck
+from checks.gate import CommandResult, CouldNotLook, MachineUnderCheck
 
 COMMAND = "ss -H -ltnup"
 _OWNER = re.compile(r'\(\("(?P<name>[^"]+)",pid=(?P<pid>\d+)')
@@ -37,10 +37,14 @@ class Listener:
         return f"{self.protocol} {self.address}:{self.port} ({self.process})"
 
 
+def listing(machine: MachineUnderCheck) -> CommandResult:
+    """What `ss` says. Raises CouldNotLook when it fails."""
+    return machine.must(COMMAND, sudo=True)
+
+
 def listeners(machine: MachineUnderCheck) -> tuple[Listener, ...]:
     """Every listening TCP and UDP socket. Raises CouldNotLook when `ss` fails or owners stay hidden."""
-    answer = machine.must(COMMAND, sudo=True)
-    found = parse(answer.stdout)
+    found = parse(listing(machine).stdout)
     if not found:
         raise CouldNotLook(f"{machine.name}: {COMMAND} lists no socket at all, not even sshd's")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from collections.abc import Sequence
 
 from checks.gate import CouldNotLook, MachineUnderCheck
 
@@ -12,32 +13,30 @@ PROBE_TIMEOUT_S = 10
 _OFFER = re.compile(r"Permission denied \((?P<methods>[a-z,-]+)\)")
 
 
-def effective(machine: MachineUnderCheck, user: str, address: str) -> dict[str, str]:
-    """`sshd -T` for a user who comes from an address: drop-ins, first-value-wins and Match blocks applied.
+def effective(
+    machine: MachineUnderCheck, logins: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], dict[str, str]]:
+    """`sshd -T` for each (user, address of origin): drop-ins, first-value-wins and Match blocks applied.
 
     Keys in lower case; of several lines with one key the last counts. Raises CouldNotLook.
     """
-    return of_users(machine, [user], address)[user]
-
-
-def of_users(machine: MachineUnderCheck, users: list[str], address: str) -> dict[str, dict[str, str]]:
-    """The same for several users in one look."""
-    asked = " ".join(shlex.quote(user) for user in users)
+    asked = " ".join(shlex.quote(f"{user}@{origin}") for user, origin in logins)
     answer = machine.must(
-        f"for u in {asked}; do echo user-looked-at $u; "
-        f"sshd -T -C user=$u,host={shlex.quote(address)},addr={shlex.quote(address)} || exit 1; done",
+        f"for l in {asked}; do echo login-looked-at $l; "
+        "sshd -T -C user=${l%@*},host=${l#*@},addr=${l#*@} || exit 1; done",
         sudo=True,
     )
     return parse(answer.stdout)
 
 
-def parse(text: str) -> dict[str, dict[str, str]]:
-    """Settings by user out of the answer."""
-    found: dict[str, dict[str, str]] = {}
+def parse(text: str) -> dict[tuple[str, str], dict[str, str]]:
+    """Settings by login out of the answer. Raises CouldNotLook."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
     for line in text.splitlines():
         key, _, value = line.strip().partition(" ")
-        if key == "user-looked-at":
-            found[value] = {}
+        if key == "login-looked-at":
+            user, _, origin = value.partition("@")
+            found[user, origin] = {}
         elif key:
             if not found:
                 raise CouldNotLook(f"sshd -T: unexpected line {line!r}")

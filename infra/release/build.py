@@ -7,6 +7,7 @@ import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from infra.release import process, wheelhouse
 from infra.release.artifact import (
@@ -43,10 +44,9 @@ def build(source: Source, version: str | None, dist: Path) -> Artifact:
     try:
         _build_wheel(source, version, scratch)
         shutil.copyfile(source.directory / SERVICE_LOCK, scratch / "requirements.txt")
-        wheelhouse.fill(
-            scratch / "wheelhouse", scratch / "requirements.txt", source.directory / INSTALLER_LOCK
-        )
-        _write_sbom(version, scratch)
+        wheels = scratch / "wheelhouse"
+        sbom = wheelhouse.fill(wheels, scratch / "requirements.txt", source.directory / INSTALLER_LOCK)
+        _write_sbom(sbom, version, scratch)
         made = _seal(source, version, scratch)
         return _keep(made, dist / version)
     finally:
@@ -93,30 +93,7 @@ def _stamp(path: Path, version: str) -> None:
     path.write_text(text)
 
 
-def _write_sbom(version: str, scratch: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="launchgate-sbom-") as place:
-        raw = Path(place) / "sbom.json"
-        done = process.run(
-            [
-                sys.executable,
-                "-m",
-                "cyclonedx_py",
-                "requirements",
-                str(scratch / "requirements.txt"),
-                "--output-reproducible",
-                "--of",
-                "JSON",
-                "-o",
-                str(raw),
-            ],
-            log=Path(place) / "cyclonedx.log",
-            timeout=BUILD_SECONDS,
-        )
-        if done.rc:
-            raise ReleaseError(f"{SERVICE_LOCK}: no SBOM; cyclonedx said:\n{done.tail()}")
-        sbom = json.loads(raw.read_text(encoding="utf-8"))
-    if not sbom.get("components"):
-        raise ReleaseError(f"{SERVICE_LOCK}: the SBOM lists no component")
+def _write_sbom(sbom: dict[str, Any], version: str, scratch: Path) -> None:
     name = "search-api"
     sbom.setdefault("metadata", {})["component"] = {
         "type": "application",

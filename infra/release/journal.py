@@ -11,17 +11,16 @@ from typing import Any
 class Journal:
     """`journal.jsonl` of one release record."""
 
-    def __init__(self, path: Path, clean: Callable[[str], str] = str) -> None:
+    def __init__(self, path: Path, clean: Callable[[object], object] = lambda value: value) -> None:
         self._path = path
         self._clean = clean
 
     def append(self, event: str, **facts: object) -> None:
         """Write one line and wait until the disk has it."""
-        line = json.dumps(
-            {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts}
-        )
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps(self._clean({"at": now, "event": event, **facts}))
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(self._clean(line) + "\n")
+            file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())
 

@@ -12,17 +12,19 @@ from infra.release.errors import CouldNotLook
 ERRORS_MORE = 0.001  # share of requests
 MEDIAN_RATIO = 2.0
 MEDIAN_SLACK_MS = 25.0
+MEDIAN_OF_AT_LEAST = 15  # requests of an endpoint in both loads; the median of fewer is chance
 
 
 @dataclass(frozen=True)
 class Load:
-    """What one load measured. Rates are requests/s, `p50` and `p95` milliseconds by endpoint; `missed` says in words
-    which declared objectives were not met."""
+    """What one load measured. Rates are requests/s; `asked` requests, `p50` and `p95` milliseconds by endpoint;
+    `missed` says in words which declared objectives were not met."""
 
     offered: float
     achieved: float
     requests: int
     errors: int
+    asked: dict[str, int]
     p50: dict[str, float]
     p95: dict[str, float]
     missed: tuple[str, ...] = ()
@@ -54,6 +56,7 @@ def read(directory: Path) -> Load:
             achieved=float(body["achieved"]["rate"]),
             requests=int(body["achieved"]["requests"]),
             errors=int(body["errors"]),
+            asked={name: int(one["requests"]) for name, one in endpoints.items()},
             p50={name: float(one["p50_ms"]) for name, one in endpoints.items() if one["p50_ms"] is not None},
             p95={name: float(one["p95_ms"]) for name, one in endpoints.items() if one["p95_ms"] is not None},
             missed=tuple(body["missed"]),
@@ -74,7 +77,8 @@ def worse(after: Load, before: Load | None) -> list[str]:
         )
     for endpoint, median in sorted(after.p50.items()):
         was = before.p50.get(endpoint) if before else None
-        if was is not None and median > was * MEDIAN_RATIO + MEDIAN_SLACK_MS:
+        asked = min(after.asked[endpoint], before.asked.get(endpoint, 0)) if before else 0
+        if was is not None and asked >= MEDIAN_OF_AT_LEAST and median > was * MEDIAN_RATIO + MEDIAN_SLACK_MS:
             found.append(f"{endpoint}: median {median:.0f} ms, before {was:.0f} ms")
     if not (before and before.missed):  # an objective that was missed before is no fault of the candidate
         found += after.missed

@@ -50,4 +50,6 @@ class Progress:
         body = Table.grid(padding=(0, 2))
         for name, value in lines:
             body.add_row(f"[bold]{escape(name)}[/]", escape(value))
-        self.console.print(Panel(body, title=escape(title), border_style=STYLES[kind], expand=False), soft_wrap=False)
+        self.console.print(
+            Panel(body, title=escape(title), border_style=STYLES[kind], expand=False), soft_wrap=False
+        )

@@ -1,5 +1,6 @@
 """How a release looks at itself: the gate's checks, the loads and the code evidence, each run as its own process."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -194,8 +195,7 @@ def _checkout_of(artifact: Artifact, given: Path) -> Checkout:
 
 
 def _changes(done: Finished) -> str:
-    """pyinfra's last line of totals, when it has one."""
-    for line in reversed(done.log.read_text(encoding="utf-8", errors="replace").splitlines()):
-        if "Grand total" in line:
-            return " ".join(line.split())
-    return ""
+    """What pyinfra's line of totals says: operations by host, and how many of them changed something."""
+    text = done.log.read_text(encoding="utf-8", errors="replace")
+    totals = re.findall(r"Grand total\s+(\S+)\s+(\S+)\s+\S+\s+\S+", text)
+    return f"{totals[-1][0]} operations, {totals[-1][1].replace('-', '0')} changed" if totals else ""

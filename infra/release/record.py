@@ -34,7 +34,7 @@ class Record:
         self._redaction = redaction
         self._count = 0
         directory.mkdir(parents=True, mode=0o700)
-        self._journal = Journal(directory / "journal.jsonl", redaction.cleaned)
+        self._journal = Journal(directory / "journal.jsonl", redaction.cleaned_within)
 
     @classmethod
     def new(cls, releases: Path, name: str, progress: Progress, redaction: Redaction) -> "Record":
@@ -84,7 +84,7 @@ class Record:
         """Write a JSON document into the record."""
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = self._redaction.cleaned(json.dumps(body, indent=1, default=str))
+        text = json.dumps(self._redaction.cleaned_within(body), indent=1)
         scratch = path.with_name(f".{path.name}.new")
         scratch.write_text(text + "\n", encoding="utf-8")
         scratch.replace(path)

@@ -17,6 +17,14 @@ class Redaction:
             text = text.replace(value, f"[{name}]")
         return text
 
+    def cleaned_within(self, value: object) -> object:
+        """A JSON document with every text in it cleaned; cleaning its written form could break that."""
+        if isinstance(value, dict):
+            return {key: self.cleaned_within(one) for key, one in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.cleaned_within(one) for one in value]
+        return self.cleaned(value) if isinstance(value, str) else value
+
     def clean(self, log: Path) -> None:
         """Clean a log in place; a log without secrets is left as it is."""
         if not log.is_file():

@@ -38,7 +38,7 @@ def switch_back(fleet: Fleet, record: Record, target: Known) -> Back:
     for host in moved:
         record.note("switched", host=host, to=target.release, back=True)
     with record.step(plan.BACK) as running:
-        running.detail = f"{', '.join(moved) or 'no host had to move'} in {seconds:.2f} s"
+        running.detail = f"{', '.join(moved) or 'no host had to move'}, {seconds:.2f} s from the decision"
         if failures:
             raise ReleaseError("; ".join(failures))
     return Back(seconds, tuple(moved), ())

@@ -63,7 +63,7 @@ class AppHost:
             body = json.loads(answer.stdout)
             slots = {name: _slot(name, one) for name, one in body["slots"].items()}
             return SlotStatus(body.get("active") or None, slots)
-        except (ValueError, KeyError, AttributeError) as wrong:
+        except (ValueError, KeyError, TypeError, AttributeError) as wrong:
             raise CouldNotLook(
                 f"{self.name}: `search-api-slot status` said no JSON of slots: {answer.stdout[-200:]}"
             ) from wrong

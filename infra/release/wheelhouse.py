@@ -1,15 +1,21 @@
-"""The wheels a release is installed from: locked by hash, for every Python a server may have, kept in a cache."""
+"""The wheels a release is installed from: locked by hash, for every Python a server may have, kept in a cache.
+
+What they are made of (the SBOM's components) follows from the same lock and is kept beside them.
+"""
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from infra.release import process
 from infra.release.artifact import hash_of
@@ -18,7 +24,9 @@ from infra.sandbox import locations
 
 PYTHONS = ("3.11", "3.13")  # of Debian bookworm and trixie
 DOWNLOAD_SECONDS = 900
+SBOM_SECONDS = 180
 SEAL = "SHA256SUMS"
+SBOM = "sbom.json"
 # glibc of the oldest server: bookworm has 2.36. pip does not derive the older tags from a newer one by itself.
 GLIBC_TAGS = (
     "manylinux_2_36",
@@ -33,16 +41,21 @@ GLIBC_TAGS = (
     "manylinux_2_5",
     "manylinux1",
 )
+# pip judges these markers by the Python it runs in, whose patch level is not the server's. A wheel more does no harm:
+# the installer on the server decides again.
+_PATCH_LEVEL = re.compile(r" ; python_full_version [<>=!]+ '[0-9.]+'(?= \\?$)", re.MULTILINE)
 
 
-def fill(destination: Path, service_lock: Path, installer_lock: Path) -> None:
-    """Copy all wheels of both locks into `destination`, downloading what the cache does not hold.
+def fill(destination: Path, service_lock: Path, installer_lock: Path) -> dict[str, Any]:
+    """Copy all wheels of both locks into `destination`, downloading what the cache does not hold; return the service's
+    dependencies as a CycloneDX document.
 
     Uses this machine's own pip configuration. Raises ReleaseError with the end of pip's output when a wheel
     cannot be had, WrongUse when a lock is missing.
     """
     cached = _cached(service_lock, installer_lock)
-    shutil.copytree(cached, destination, ignore=shutil.ignore_patterns(SEAL))
+    shutil.copytree(cached, destination, ignore=shutil.ignore_patterns(SEAL, SBOM))
+    return dict(json.loads((cached / SBOM).read_text(encoding="utf-8")))
 
 
 def cache_root() -> Path:
@@ -67,6 +80,7 @@ def _cached(service_lock: Path, installer_lock: Path) -> Path:
             for python in PYTHONS:
                 _download(service_lock, python, scratch)
             _download(installer_lock, PYTHONS[0], scratch)
+            _describe(service_lock, scratch / SBOM)
             _seal(scratch)
             scratch.chmod(0o755)
             scratch.rename(wanted)
@@ -81,13 +95,14 @@ def _key(*locks: Path) -> str:
         if not lock.is_file():
             raise WrongUse(f"{lock}: the lock of dependencies is missing; run `make lock`")
         sums.update(lock.read_bytes())
-    sums.update(" ".join([platform.machine(), *PYTHONS, *GLIBC_TAGS]).encode())
+    sums.update(" ".join([platform.machine(), *PYTHONS, *GLIBC_TAGS, _PATCH_LEVEL.pattern]).encode())
     return sums.hexdigest()[:24]
 
 
 def _download(lock: Path, python: str, destination: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="launchgate-pip-") as scratch:
-        log = Path(scratch) / "pip.log"
+        log, wanted = Path(scratch) / "pip.log", Path(scratch) / lock.name
+        wanted.write_text(_PATCH_LEVEL.sub("", lock.read_text(encoding="utf-8")), encoding="utf-8")
         tags = [word for tag in GLIBC_TAGS for word in ("--platform", f"{tag}_{platform.machine()}")]
         done = process.run(
             [
@@ -106,7 +121,7 @@ def _download(lock: Path, python: str, destination: Path) -> None:
                 python,
                 *tags,
                 "--requirement",
-                str(lock),
+                str(wanted),
                 "--dest",
                 str(destination),
             ],
@@ -119,17 +134,31 @@ def _download(lock: Path, python: str, destination: Path) -> None:
             )
 
 
+def _describe(lock: Path, destination: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="launchgate-sbom-") as place:
+        done = process.run(
+            [sys.executable, "-m", "cyclonedx_py", "requirements", str(lock), "--output-reproducible", "--of", "JSON",
+             "-o", str(destination)],
+            log=Path(place) / "cyclonedx.log", timeout=SBOM_SECONDS,
+        )  # fmt: skip
+        if done.rc:
+            raise ReleaseError(f"{lock.name}: no SBOM; cyclonedx said:\n{done.tail()}")
+    if not json.loads(destination.read_text(encoding="utf-8")).get("components"):
+        raise ReleaseError(f"{lock.name}: the SBOM lists no component")
+
+
 def _seal(directory: Path) -> None:
-    wheels = sorted(directory.glob("*.whl"))
-    (directory / SEAL).write_text("".join(f"{hash_of(wheel)}  {wheel.name}\n" for wheel in wheels))
+    (directory / SEAL).write_text(_sums(directory))
 
 
 def _sealed(directory: Path) -> bool:
     seal = directory / SEAL
-    if not seal.is_file():
-        return False
-    found = "".join(f"{hash_of(wheel)}  {wheel.name}\n" for wheel in sorted(directory.glob("*.whl")))
-    return found == seal.read_text()
+    return seal.is_file() and seal.read_text() == _sums(directory)
+
+
+def _sums(directory: Path) -> str:
+    files = sorted(path for path in directory.iterdir() if path.name != SEAL)
+    return "".join(f"{hash_of(path)}  {path.name}\n" for path in files)
 
 
 @contextmanager

@@ -285,6 +285,25 @@ def test_a_sabotage_may_present_other_evidence_as_its_own_ground(proving: Bench)
     assert code == 5
 
 
+def test_an_interruption_that_gets_lost_is_obeyed_after_the_undo(
+    proving: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = """import os, signal
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        pass
+    """
+    sabotage(proving, breaks=lost + OFF)
+    text = (proving.checks / "sabotage_things.py").read_text()
+    second = SABOTAGE.format(on="app2", words="", breaks=OFF, undoes=ON).replace("the_break", "the_second")
+    (proving.checks / "sabotage_things.py").write_text(text + second)
+    code, document = run(proving)
+    assert (code, [one["name"] for one in document["items"][0]["sabotages"]]) == (5, ["the_break"])
+    assert "interrupted" in capsys.readouterr().err
+    assert (proving.machines / "app1" / "gzip").read_text() == "on\n"
+
+
 def test_an_interrupted_proof_undoes_the_break(proving: Bench) -> None:
     sabotage(proving, breaks=OFF + '; machine.must("touch ../broken")')
     proving.file(

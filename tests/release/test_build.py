@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from toy_fleet import Toy
 
 from infra.release import wheelhouse
 from infra.release.artifact import checked_version, open_artifact
@@ -50,8 +51,14 @@ def empty_wheel(place: Path, name: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that all these tests share, as all their locks are the same."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkout(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small service in git, whose two locked dependencies pip finds in a directory."""
     wheels, place = tmp_path / "wheels", tmp_path / "checkout"
     wheels.mkdir()
@@ -66,7 +73,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (place / ".gitignore").write_text("*.pyc\n")
     git(tmp_path, "init", "--quiet", str(place))
     commit(place)
-    monkeypatch.setenv("LAUNCHGATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LAUNCHGATE_HOME", str(home))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     return place
@@ -168,28 +175,29 @@ def test_a_directory_that_is_no_checkout_is_one_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("requirements.txt", "other", "corrupt, it differs from its manifest"),
-        ("requirements.txt", None, "missing"),
+        ("wheel", "other", "corrupt, it differs from its manifest"),
+        ("wheel", None, "missing"),
         ("stranger", "x", "not in the manifest"),
         ("manifest.json", "{", "not JSON"),
         ("manifest.json", "{}", "lacks schema, version"),
         ("manifest.json", None, "not an artifact"),
     ],
 )
-def test_an_artifact_that_was_changed_is_refused(
-    checkout: Path, tmp_path: Path, name: str, content: str | None, told: str
-) -> None:
-    made = build(Source.of(checkout), "1.0.0", tmp_path / "dist")
+def test_an_artifact_that_was_changed_is_refused(toy: Toy, name: str, content: str | None, told: str) -> None:
+    toy.build("1.0.0")
+    place = toy.directory / "dist" / "1.0.0"
+    assert open_artifact(place).version == "1.0.0"
     if content is None:
-        (made.directory / name).unlink()
+        (place / name).unlink()
     else:
-        (made.directory / name).write_text(content)
+        (place / name).write_text(content)
     with pytest.raises(WrongUse, match=told):
-        open_artifact(made.directory)
+        open_artifact(place)
 
 
-def test_a_digest_that_was_changed_by_hand_is_refused(checkout: Path, tmp_path: Path) -> None:
-    made = build(Source.of(checkout), "1.0.0", tmp_path / "dist")
+def test_a_digest_that_was_changed_by_hand_is_refused(toy: Toy) -> None:
+    toy.build("1.0.0")
+    made = open_artifact(toy.directory / "dist" / "1.0.0")
     made.manifest.write_text(made.manifest.read_text().replace(made.digest, "0" * 64))
     with pytest.raises(WrongUse, match="its digest is not that of its files"):
         open_artifact(made.directory)
@@ -223,7 +231,10 @@ def test_a_missing_lock_or_version_is_one_error(checkout: Path, tmp_path: Path) 
         build(Source.of(checkout), "1.0.0", tmp_path / "dist")
 
 
-def test_wheels_are_fetched_once_and_a_spoilt_cache_is_filled_again(checkout: Path, tmp_path: Path) -> None:
+def test_wheels_are_fetched_once_and_a_spoilt_cache_is_filled_again(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAUNCHGATE_HOME", str(tmp_path / "home"))
     build(Source.of(checkout), "1.0.0", tmp_path / "dist")
     shutil.rmtree(tmp_path / "wheels")
     build(Source.of(checkout), "1.0.1", tmp_path / "dist")

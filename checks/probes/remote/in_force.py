@@ -24,6 +24,8 @@ def main(slot: str) -> None:
     os.environ.update(environment)
     seen: dict[str, Any] = {
         "pid": pid,
+        # Settings are read at the start: what was changed later is not in force.
+        "stale": _started(slot) < Path("/etc/search-api/search-api.env").stat().st_mtime,
         "release": Path(f"/srv/search-api/slots/{slot}").resolve().name,
         "command": _command(pid),
         "workers": _workers(pid),
@@ -49,6 +51,15 @@ def main(slot: str) -> None:
 def _main_pid(slot: str) -> int:
     words = ["systemctl", "show", "-p", "MainPID", "--value", f"search-api@{slot}.service"]
     return int(subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout)
+
+
+def _started(slot: str) -> float:
+    words = ["systemctl", "show", "--timestamp=unix", "-p", "ExecMainStartTimestamp", "--value"]
+    done = subprocess.run(
+        [*words, f"search-api@{slot}.service"], capture_output=True, text=True, timeout=10, check=True
+    )
+    # Whole seconds: a start within the second of the change counts as later.
+    return float(done.stdout.strip().lstrip("@")) + 1
 
 
 def _environment(pid: int) -> dict[str, str]:

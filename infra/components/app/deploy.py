@@ -108,24 +108,25 @@ def _app_hosts(here: Target) -> list[Host]:
     return [hosts[machine.name] for machine in here.inventory.role("app") if machine.name in hosts]
 
 
-@component("Release staged")
-def staged(here: Target, release: str, artifact: Artifact | None) -> None:
-    """Installs the release and runs it in the inactive slot."""
+@component("Release installed")
+def installed(here: Target, release: str, artifact: Artifact | None) -> None:
+    """Puts the release beside those that are there; nothing runs it yet."""
     operations.installed(
         name="Install the release", release=release, artifact=artifact, keep=here.settings.release_keep
     )
+
+
+@component("Release started")
+def started(release: str) -> None:
+    """Runs an installed release in the inactive slot."""
     operations.started(name="Start the release in the inactive slot", release=release)
 
 
 @component("Database migrated")
-def migrated(here: Target, release: str, artifact: Artifact | None) -> None:
-    """Expands the schema, from the first app machine that this run deploys to."""
-    if _app_hosts(here)[0].name != here.machine.name:
-        return
-    operations.installed(
-        name="Install the release", release=release, artifact=artifact, keep=here.settings.release_keep
-    )
-    operations.migrated(name="Expand the schema", release=release)
+def migrated(here: Target, release: str) -> None:
+    """Expands the schema for an installed release, from the first app machine that this run deploys to."""
+    if _app_hosts(here)[0].name == here.machine.name:
+        operations.migrated(name="Expand the schema", release=release)
 
 
 @component("Release switched")

@@ -6,6 +6,7 @@
     search-api-slot switch SLOT            new connections go there from now on; refused when it is not ready
     search-api-slot stop SLOT              refused for the active slot
     search-api-slot restore                at boot: put the link to the active slot back
+    search-api-slot record SLOT            from the unit, as it starts: remember what it starts with
 
 Every command may be repeated. Exit: 0 done, 1 refused or failed, 2 wrong use.
 """
@@ -20,7 +21,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SLOTS = ("blue", "green")
@@ -72,9 +73,7 @@ def start(slot: str, release: str) -> None:
             )
         link(HOME / "slots" / slot, str(place))
         systemctl("enable", slot)
-        digest = configuration()
         systemctl("restart", slot)
-        (RUN / slot / ".configuration").write_text(f"{digest} {release}")
     wait_ready(slot)
 
 
@@ -100,6 +99,12 @@ def restore() -> None:
     if (HOME / "active").is_symlink():
         RUN.mkdir(mode=0o755, exist_ok=True)
         link(RUN / "active", str((HOME / "active").readlink()))
+
+
+def record(slot: str) -> None:
+    """Remembers which release and settings the slot starts with, so that `status` can tell when they are outdated."""
+    (RUN / slot).mkdir(mode=0o755, parents=True, exist_ok=True)
+    (RUN / slot / ".configuration").write_text(f"{configuration()} {release_of(slot)}")
 
 
 def active() -> str:
@@ -232,12 +237,21 @@ def main(words: list[str]) -> int:
     if verb == "status" and not arguments:
         sys.stdout.write(json.dumps(status()) + "\n")
         return 0
-    commands = {"start": (start, 2), "switch": (switch, 1), "stop": (stop, 1), "restore": (restore, 0)}
+    commands: dict[str, tuple[Callable[..., None], int]] = {
+        "start": (start, 2),
+        "switch": (switch, 1),
+        "stop": (stop, 1),
+        "restore": (restore, 0),
+        "record": (record, 1),
+    }
     wrong_slot = bool(arguments) and arguments[0] not in SLOTS
     if verb not in commands or commands[verb][1] != len(arguments) or wrong_slot:
         sys.stderr.write(__doc__ or "")
         return 2
     try:
+        if verb == "record":  # `start` waits for the unit and holds the lock
+            record(*arguments)
+            return 0
         with alone():
             commands[verb][0](*arguments)
     except Refused as refusal:

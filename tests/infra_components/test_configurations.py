@@ -1,0 +1,273 @@
+"""What the components would write, for every role, with every value filled in."""
+
+import configparser
+import dataclasses
+import hashlib
+import re
+from collections.abc import Callable
+
+import pytest
+from jinja2 import UndefinedError
+from search_api.settings import Settings as ServiceSettings
+
+from infra.components.app.deploy import wanted_files
+from infra.components.app.settings import SECRET_NAMES, environment
+from infra.components.firewall.deploy import rules
+from infra.components.metrics.deploy import prometheus_files
+from infra.components.mysql import deploy as mysql
+from infra.components.mysql.accounts import accounts_sql, observe_sql, strangers_sql
+from infra.components.mysql.replication import replica_script, replica_seen
+from infra.components.mysql.server import SERVERS
+from infra.components.nginx.deploy import configuration as nginx_files
+from infra.components.redis.deploy import configuration as redis_files
+from infra.components.rendering import render
+from infra.components.target import Target
+from infra.components.tls.deploy import certificate_files
+from infra.operations.files import File, Wanted
+
+At = Callable[..., Target]
+
+
+def texts(wanted: list[Wanted]) -> dict[str, str]:
+    """Path to content."""
+    return {item.path: item.body.decode() for item in wanted if isinstance(item, File)}
+
+
+def one(wanted: list[Wanted], path: str) -> File:
+    """The file of that path."""
+    return next(item for item in wanted if isinstance(item, File) and item.path == path)
+
+
+def test_a_missing_value_is_an_error_and_no_empty_string() -> None:
+    with pytest.raises(UndefinedError):
+        render("redis", "redis-operator.j2", name="cache1")
+
+
+def test_the_firewall_drops_what_no_flow_names(at: At) -> None:
+    here = at("db")
+    text = rules(here.inventory, here.machine)
+    assert "policy drop" in text
+    accepted = re.findall(r"tcp dport (\d+) accept", text)
+    assert set(accepted) == {"22", "3306", "9100"}
+    apps = ", ".join(machine.address for machine in here.inventory.role("app"))
+    assert f"ip saddr {{ {apps} }} tcp dport 3306 accept" in text
+    assert not re.search(r"^ *tcp dport", text, re.MULTILINE)
+
+
+def test_the_balancer_is_open_to_anyone_on_its_two_ports(at: At) -> None:
+    here = at("lb")
+    text = rules(here.inventory, here.machine)
+    assert re.findall(r"^ *tcp dport (\d+) accept", text, re.MULTILINE) == ["443", "80"]
+
+
+def test_ipv6_sources_get_rules_of_their_own(at: At) -> None:
+    here = at("lb")
+    settings = here.settings.model_copy(update={"control_addresses": ("2001:db8::/64", "198.51.100.0/28")})
+    text = rules(dataclasses.replace(here.inventory, settings=settings), here.machine)
+    assert "ip saddr { 198.51.100.0/28 } tcp dport 22 accept" in text
+    assert "ip6 saddr { 2001:db8::/64 } tcp dport 22 accept" in text
+
+
+@pytest.mark.parametrize(("codename", "directive"), [("bookworm", False), ("trixie", True)])
+def test_the_edge_speaks_http2_in_the_words_of_its_release(at: At, codename: str, directive: bool) -> None:
+    edge = texts(nginx_files(at("lb"), codename))["/etc/nginx/conf.d/edge.conf"]
+    assert ("http2 on;" in edge) is directive
+    assert ("ssl http2;" in edge) is not directive
+
+
+def test_the_edge_verifies_every_app_machine_and_hides_what_is_internal(at: At) -> None:
+    here = at("lb")
+    edge = texts(nginx_files(here, "bookworm"))["/etc/nginx/conf.d/edge.conf"]
+    for app in here.inventory.role("app"):
+        assert f"server {app.address}:8443 max_fails=0;" in edge
+    assert "proxy_ssl_verify on;" in edge
+    assert f"proxy_ssl_name app.{here.settings.domain};" in edge
+    assert re.search(r"location = /metrics \{\s*return 404;", edge)
+    assert re.search(r"location = /health/detailed \{\s*return 404;", edge)
+    assert "non_idempotent" not in re.sub(r"#.*", "", edge)
+
+
+def test_the_slots_door_keeps_no_connection_and_follows_the_link(at: At) -> None:
+    written = texts(nginx_files(at("app"), "bookworm"))
+    door = written["/etc/nginx/search-api-slot.conf"]
+    assert "unix:/run/search-api/active/http.sock" in door
+    assert "proxy_set_header Connection close;" in door
+    assert "keepalive" not in re.sub(r"#.*", "", door)
+    app = written["/etc/nginx/conf.d/app.conf"]
+    assert re.search(r"location = /metrics \{[^}]*deny all;", app)
+
+
+def test_keys_are_readable_by_their_server_only(at: At) -> None:
+    for role, server, owner in (
+        ("app", "nginx", "root"),
+        ("db", "mysql", "mysql"),
+        ("cache", "redis", "redis"),
+    ):
+        wanted = certificate_files(at(role))
+        keys = [item for item in wanted if isinstance(item, File) and item.path.endswith(".key")]
+        assert [(key.path, key.mode, key.owner) for key in keys] == [
+            (f"/etc/ssl/launchgate/{server}.key", "400", f"{owner}:{owner}")
+        ]
+    edge = one(certificate_files(at("lb")), "/etc/ssl/launchgate/edge.key")
+    assert (edge.mode, edge.owner) == ("400", "root:root")
+    assert not [path for path in texts(certificate_files(at("ops"))) if path.endswith(".key")]
+
+
+@pytest.mark.parametrize("flavour", ["mariadb", "mysql"])
+def test_the_database_listens_on_its_address_over_tls_and_keeps_a_binary_log(at: At, flavour: str) -> None:
+    primary, replica, customer = at("db", 0, flavour), at("db", 1, flavour), at("customer", 0, flavour)
+    read = {}
+    for here in (primary, replica, customer):
+        server = SERVERS[here.flavour]
+        parser = configparser.ConfigParser(allow_no_value=True)
+        parser.read_string(texts(mysql.configuration(here, server))[server.config])
+        read[here.machine.name] = dict(parser["mysqld"])
+        assert read[here.machine.name]["bind_address"] == here.machine.address
+        assert read[here.machine.name]["require_secure_transport"] == "ON"
+    ids = {values["server_id"] for values in read.values()}
+    assert len(ids) == 3
+    assert read[primary.machine.name]["sync_binlog"] == "1"
+    assert "read_only" not in read[primary.machine.name]
+    assert read[replica.machine.name]["read_only"] == "ON"
+    assert "log_bin" not in read[customer.machine.name]
+    gtid = "gtid_strict_mode" if flavour == "mariadb" else "gtid_mode"
+    assert read[primary.machine.name][gtid] == "ON"
+
+
+def test_accounts_come_from_app_machines_only_over_tls_and_with_few_rights(at: At) -> None:
+    here = at("db")
+    accounts = mysql.service_accounts(here)
+    addresses = {account.user: set[str]() for account in accounts}
+    for account in accounts:
+        addresses[account.user].add(account.address)
+        assert all("ALL PRIVILEGES" not in grant and "GRANT OPTION" not in grant for grant in account.grants)
+    apps = {machine.address for machine in here.inventory.role("app")}
+    assert addresses == {
+        "search_app": apps,
+        "search_migrate": apps,
+        "replica": {here.inventory.role("db")[1].address},
+    }
+    app = next(account for account in accounts if account.user == "search_app")
+    assert app.grants == ("SELECT, INSERT, UPDATE, DELETE ON `search_api`.*",)
+    assert all(
+        account.grants == ("SELECT ON `packages`.*",) for account in mysql.customer_accounts(at("customer"))
+    )
+
+
+def test_mariadb_never_sees_a_password_that_its_binary_log_would_repeat(at: At) -> None:
+    here = at("db")
+    sql = accounts_sql(SERVERS["mariadb"], "search_api", mysql.service_accounts(here))
+    for secret in here.secrets.values():
+        assert secret not in sql
+    password = here.secrets["database_password"].encode()
+    digest = hashlib.sha1(hashlib.sha1(password).digest()).hexdigest().upper()  # noqa: S324 (MariaDB's own)
+    assert f"*{digest}" in sql
+    users = [line for line in sql.splitlines() if line.startswith(("CREATE USER", "ALTER USER"))]
+    assert users
+    assert all(line.endswith("REQUIRE SSL;") for line in users)
+
+
+def test_mysql_gets_its_own_plugin(at: At) -> None:
+    accounts = mysql.service_accounts(at("db", 0, "mysql"))
+    assert "IDENTIFIED WITH caching_sha2_password BY" in accounts_sql(
+        SERVERS["mysql"], "search_api", accounts
+    )
+
+
+def test_accounts_of_the_same_names_from_elsewhere_are_dropped(at: At) -> None:
+    accounts = mysql.service_accounts(at("db"))
+    query = strangers_sql(["search_app"], accounts)
+    assert "'search_app@192.0.2.21'" in query
+    assert "NOT IN" in query
+    assert "authentication_string" in observe_sql(["search_app"], "search_api")
+
+
+@pytest.mark.parametrize("flavour", ["mariadb", "mysql"])
+def test_replication_is_by_gtid_over_verified_tls_and_its_secret_stays_on_standard_input(
+    flavour: str,
+) -> None:
+    server = SERVERS["mariadb" if flavour == "mariadb" else "mysql"]
+    script, statements = replica_script(server, "db1", "the password", "/ca.crt")
+    assert "the password" not in script
+    assert "the password" in statements
+    assert "SSL_VERIFY_SERVER_CERT=1" in statements
+    assert "slave_pos" in statements or "AUTO_POSITION=1" in statements
+    # What changes by itself (positions, "…_State: waiting") must not look like a change.
+    pattern = re.search(r"grep -E '(.*)'", replica_seen(server))
+    assert pattern
+    assert re.search(pattern[1], "   Slave_SQL_Running: Yes") or flavour == "mysql"
+    assert not re.search(pattern[1], "   Slave_SQL_Running_State: Slave has read all relay log")
+    assert not re.search(pattern[1], "   Read_Master_Log_Pos: 345")
+
+
+def test_redis_takes_tls_and_named_users_only(at: At) -> None:
+    here = at("cache")
+    written = texts(redis_files(here))
+    config = dict(
+        line.split(" ", 1)
+        for line in written["/etc/redis/redis.conf"].splitlines()
+        if line and line[0] != "#"
+    )
+    assert config["port"] == "0"
+    assert config["tls-port"] == "6379"
+    assert config["maxmemory"] == f"{here.settings.redis_maxmemory_mb}mb"
+    users = written["/etc/redis/users.acl"].splitlines()
+    assert users[0].startswith("user default off")
+    assert "nopass" not in written["/etc/redis/users.acl"]
+    assert here.secrets["redis_password"] not in written["/etc/redis/users.acl"]
+    app = next(line for line in users if line.startswith("user search_app"))
+    assert "-@admin" in app
+    assert "-@dangerous" in app
+
+
+def test_the_service_knows_every_variable_that_it_is_given(at: At) -> None:
+    known = {f"SEARCH_API_{name.upper()}" for name in ServiceSettings.model_fields}
+    given = environment(at("app"))
+    assert set(given) <= known
+    unit = texts(wanted_files(at("app")))["/etc/systemd/system/search-api@.service"]
+    assert set(re.findall(r"Environment=(SEARCH_API_[A-Z_]+)=", unit)) <= known
+    assert {f"SEARCH_API_{name.upper()}" for name in SECRET_NAMES} <= known
+
+
+def test_secrets_are_credentials_and_never_environment(at: At) -> None:
+    here = at("app")
+    wanted = wanted_files(here)
+    for name in SECRET_NAMES:
+        credential = one(wanted, f"/etc/search-api/credentials/{name}")
+        assert (credential.mode, credential.owner) == ("400", "root:root")
+        assert credential.body.decode().strip() == here.secrets[name]
+    for path, text in texts(wanted).items():
+        if "/credentials/" not in path:
+            assert not [name for name in SECRET_NAMES if here.secrets[name] in text], path
+
+
+def test_both_units_load_each_secret_and_are_sandboxed_alike(at: At) -> None:
+    written = texts(wanted_files(at("app")))
+    for path in ("search-api@.service", "search-api-migrate@.service"):
+        unit = written[f"/etc/systemd/system/{path}"]
+        for name in SECRET_NAMES:
+            assert f"LoadCredential={name}:/etc/search-api/credentials/{name}" in unit
+        for line in (
+            "ProtectSystem=strict",
+            "NoNewPrivileges=yes",
+            "CapabilityBoundingSet=",
+            "PrivateUsers=yes",
+        ):
+            assert f"\n{line}\n" in unit
+
+
+def test_prometheus_reads_every_machine(at: At) -> None:
+    here = at("ops")
+    config = texts(prometheus_files(here))["/etc/prometheus/prometheus.yml"]
+    for machine in here.inventory.machines:
+        assert f'"{machine.address}:9100"' in config
+    for machine in here.inventory.role("app"):
+        assert f'"{machine.address}:8443"' in config
+
+
+def test_every_neighbour_has_a_name(at: At) -> None:
+    here = at("app")
+    hosts = render("host", "hosts.j2", machine=here.machine, inventory=here.inventory)
+    for machine in here.inventory.machines:
+        assert f"{machine.address} {machine.name}\n" in hosts
+    assert f"{here.inventory.edge_address} {here.settings.domain}\n" in hosts
