@@ -10,12 +10,14 @@ from checks.gate import DidNotApply, MachineUnderCheck, compliant_variant, sabot
 from inventories.schema import Inventory
 
 FILE = "/etc/redis/redis.conf"
+# Of a password that nobody knows.
+DIGEST = "ab" * 32
 
 
 @sabotage("APP-REDIS-1", on="cache", near_miss=True, reason="default")
 def the_default_user_is_back(machine: MachineUnderCheck) -> Iterator[None]:
-    """The ACL file switches it off; a run-time change lets everyone in without a password."""
-    with _acl(machine, "default on nopass +@all", shows="user default on"):
+    """The ACL file switches it off; a run-time change lets every client try its password."""
+    with _acl(machine, f"default on #{DIGEST} +@all", shows="user default on"):
         yield
 
 
@@ -39,8 +41,7 @@ def redis_does_not_come_back_after_a_boot(machine: MachineUnderCheck) -> Iterato
 @compliant_variant("APP-REDIS-1", on="cache")
 def another_user_has_a_password(machine: MachineUnderCheck) -> Iterator[None]:
     """One more named user with a password and nothing but PING is no stranger."""
-    digest = "ab" * 32
-    with _acl(machine, f"probe on #{digest} +ping", shows="user probe on"):
+    with _acl(machine, f"probe on #{DIGEST} +ping", shows="user probe on"):
         yield
 
 

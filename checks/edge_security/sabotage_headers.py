@@ -71,7 +71,7 @@ def a_second_answer_contradicts_the_first(machine: MachineUnderCheck) -> Iterato
 def our_own_pages_may_frame_each_other(machine: MachineUnderCheck) -> Iterator[None]:
     """SAMEORIGIN and 'self' keep strangers out as well."""
     script = (
-        "sed -i 's/X-Frame-Options \"DENY\"/X-Frame-Options \"SAMEORIGIN\"/' $f; "
+        'sed -i \'s/X-Frame-Options "DENY"/X-Frame-Options "SAMEORIGIN"/\' $f; '
         "sed -i \"s/frame-ancestors 'none'/frame-ancestors 'self'/\" $f"
     )
     with broken_edge.rewritten(machine, script, shows="SAMEORIGIN"):

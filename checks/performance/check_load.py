@@ -11,8 +11,8 @@ from checks.gate.fleet import Fleet
 from checks.probes import slots
 from checks.probes.programs import source
 
-FEWEST_REQUESTS = 150  # fewer give no 95th percentile worth the name
-SHORTEST_S = 8.0
+FEWEST_REQUESTS = 100  # fewer give no 95th percentile worth the name
+SHORTEST_S = 5.0
 ACHIEVED_AT_LEAST = 0.99  # of what was planned, answered well
 SEARCH_ROUTE = "/api/v1/search"
 LIMITS = ("p95_ms", "p99_ms")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,10 @@ def test_a_first_release_has_no_way_back() -> None:
 
 
 def test_a_chain_of_migrations_leads_to_the_beginning() -> None:
-    whole = [{"revision": "0002", "down_revision": "0001"}, {"revision": "0001", "down_revision": None}]
+    whole: list[dict[str, Any]] = [
+        {"revision": "0002", "down_revision": "0001"},
+        {"revision": "0001", "down_revision": None},
+    ]
     assert chain_fault(whole) == ""
     assert chain_fault([]) == "there is none"
     assert "0002 goes back to 0001, not to 0000" in chain_fault(

@@ -48,7 +48,8 @@ def replica_seen(server: Server) -> str:
 
 def _status(server: Server) -> str:
     verb = "SLAVE" if server.flavour == "mariadb" else "REPLICA"
-    return f"{server.client} -e 'SHOW {verb} STATUS\\G'"
+    # -E, not \G: newer MySQL clients do not know \G any more.
+    return f"{server.client} -E -e 'SHOW {verb} STATUS'"
 
 
 def _threads(server: Server) -> str:
