@@ -187,6 +187,13 @@ class Settings(Strict):
     release_keep: int = Field(
         default=3, ge=2, le=20, description="releases that stay installed on an app host"
     )
+    advisory_mirror: LocalPath | None = Field(
+        default=None,
+        description="directory of OSV JSON files for the security audit where no advisory service is reachable",
+    )
+    advisory_max_age_days: float = Field(
+        default=7.0, gt=0, description="days; an older mirror cannot vouch for anything"
+    )
     thresholds: Thresholds = Thresholds()
 
     @model_validator(mode="after")
