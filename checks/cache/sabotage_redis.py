@@ -62,9 +62,8 @@ def nothing_gives_way_when_memory_is_full(machine: MachineUnderCheck) -> Iterato
 @sabotage("APP-REDIS-2", on="cache", near_miss=True, reason="maxmemory in /")
 def the_file_has_the_wrong_unit(machine: MachineUnderCheck) -> Iterator[None]:
     """`m` is a million, `mb` is 2^20: after the next start the bound is another."""
-    with edited(
-        machine, FILE, "sed -i 's/^maxmemory \\([0-9]*\\)mb/maxmemory \\1m # decimal/' $f", shows="# decimal"
-    ):
+    script = "sed -i 's/^\\(maxmemory [0-9]*\\)mb$/\\1m/' $f && ! grep -q '^maxmemory [0-9]*mb' $f"
+    with edited(machine, FILE, script, shows="maxmemory "):
         yield
 
 

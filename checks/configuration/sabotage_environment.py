@@ -78,7 +78,7 @@ def the_file_is_right_but_a_slot_is_on_the_replica(machine: MachineUnderCheck) -
         yield
 
 
-@sabotage("PRE-ENV-4", on="app", also_red=("PRE-ENV-2",), reason="REDIS_USER")
+@sabotage("PRE-ENV-4", on="app", also_red=("PRE-ENV-2",), reason="_USER.*default")
 def the_file_names_another_redis_user(machine: MachineUnderCheck) -> Iterator[None]:
     """The default user is switched off: every command would be refused, and the service only be slower."""
     change = "sed -i 's|^SEARCH_API_REDIS_USER=.*|SEARCH_API_REDIS_USER=\"default\"|' $f"

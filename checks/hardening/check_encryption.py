@@ -9,10 +9,8 @@ from checks.probes.clear_text import redis_in_clear
 from inventories.schema import Inventory
 
 APP_PORT = 8443
-ACCOUNTS_WITHOUT_TLS = (
-    "SELECT User, Host FROM mysql.user "
-    "WHERE Host NOT IN ('localhost', '127.0.0.1', '::1') AND ssl_type NOT IN ('ANY', 'X509', 'SPECIFIED')"
-)
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+TLS_KINDS = ("ANY", "X509", "SPECIFIED")
 PLAIN_ON_TLS_PORT = 400  # what NGINX answers plain HTTP on a TLS port
 
 
@@ -82,10 +80,13 @@ def check_databases_prove_themselves_and_refuse_clear_text(
     )
     old = {"TLSV1", "TLSV1.0", "TLSV1.1"} & set(settings.get("tls_version", "").upper().split(","))
     evidence.expect(looked_at="outdated tls_version", observed=sorted(old), expected=[])
-    rows = mysql.query(machine, ACCOUNTS_WITHOUT_TLS)
     evidence.expect(
         looked_at="accounts from afar that may log in without TLS",
-        observed=[f"{user}@{host}" for user, host in rows],
+        observed=[
+            f"{user}@{host}"
+            for user, host, kind in mysql.accounts(machine)
+            if host not in LOCAL_HOSTS and kind not in TLS_KINDS
+        ],
         expected=[],
     )
     app = fleet.named(inventory.role("app")[0].name)

@@ -79,13 +79,10 @@ def check_only_declared_machines_reach_the_database(
 def check_accounts_are_bound_to_the_machines_that_use_them(
     machine: MachineUnderCheck, evidence: Evidence, inventory: Inventory
 ) -> None:
-    # Not every flavour keeps locked accounts in the same place; a locked one still must not be open to all.
-    rows = mysql.query(machine, "SELECT User, Host FROM mysql.user ORDER BY User, Host")
-    if not rows:
-        raise CouldNotLook(f"{machine.name}: mysql.user lists no account at all")
+    accounts = mysql.accounts(machine)
     target = inventory.machine(machine.name)
     wrong = []
-    for user, host in rows:
+    for user, host, _ in accounts:
         if user in OWN_ACCOUNTS:
             fits = host == "localhost"
         elif host in ("localhost", "127.0.0.1", "::1"):
@@ -98,7 +95,7 @@ def check_accounts_are_bound_to_the_machines_that_use_them(
         if not fits:
             wrong.append(f"{user or '(anonymous)'}@{host}")
     evidence.expect(
-        looked_at=f"{len(rows)} accounts, those open to others than declared machines",
+        looked_at=f"{len(accounts)} accounts, those open to others than declared machines",
         observed=wrong,
         expected=[],
     )

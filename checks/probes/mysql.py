@@ -30,6 +30,14 @@ def variables(machine: MachineUnderCheck) -> dict[str, str]:
     return pairs(query(machine, "SHOW GLOBAL VARIABLES"))
 
 
+def accounts(machine: MachineUnderCheck) -> list[tuple[str, str, str]]:
+    """Every account: user, host, and the kind of TLS that it must use (empty: none). Raises CouldNotLook."""
+    rows = query(machine, "SELECT User, Host, ssl_type FROM mysql.user ORDER BY User, Host")
+    if not rows:
+        raise CouldNotLook(f"{machine.name}: mysql.user lists no account at all")
+    return [(user, host, kind[0] if kind else "") for user, host, *kind in rows]
+
+
 def number(settings: dict[str, str], name: str) -> float:
     """A numeric variable. Raises CouldNotLook when the server has none of that name."""
     value = settings.get(name)

@@ -48,6 +48,8 @@ class Progress:
     def summary(self, title: str, kind: str, lines: Sequence[tuple[str, str]]) -> None:
         """A framed summary of named facts. `kind`: good, bad or back."""
         body = Table.grid(padding=(0, 2))
+        body.add_column(no_wrap=True)
+        body.add_column(overflow="fold")
         for name, value in lines:
             body.add_row(f"[bold]{escape(name)}[/]", escape(value))
         self.console.print(

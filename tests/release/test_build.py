@@ -1,6 +1,5 @@
 """Artifacts: reproducible, sealed, never changed; and which source they are made of."""
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from checkouts import commit
 from toy_fleet import Toy
 
 from infra.release import wheelhouse
@@ -17,66 +17,6 @@ from infra.release.build import VersionTaken, build
 from infra.release.demo import bad_version
 from infra.release.errors import ReleaseError, WrongUse
 from infra.release.source import Source, git
-
-PYPROJECT = """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-[project]
-name = "search-api"
-dynamic = ["version"]
-requires-python = ">=3.11"
-[tool.hatch.version]
-path = "search_api/version.py"
-[tool.hatch.build.targets.wheel]
-packages = ["search_api"]
-"""
-
-
-def commit(checkout: Path) -> None:
-    git(checkout, "add", "--all")
-    git(checkout, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "--message", "change")
-
-
-def empty_wheel(place: Path, name: str) -> str:
-    """A wheel without content, made here; returns its SHA-256."""
-    path = place / f"{name}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as wheel:
-        for file, text in (
-            ("METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"),
-            ("WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
-            ("RECORD", ""),
-        ):
-            wheel.writestr(zipfile.ZipInfo(f"{name}-1.0.dist-info/{file}"), text)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that all these tests share, as all their locks are the same."""
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small service in git, whose two locked dependencies pip finds in a directory."""
-    wheels, place = tmp_path / "wheels", tmp_path / "checkout"
-    wheels.mkdir()
-    (place / "service" / "search_api").mkdir(parents=True)
-    (place / "requirements").mkdir()
-    for lock, name in (("service", "toyservice"), ("installer", "toyinstaller")):
-        line = f"{name}==1.0 --hash=sha256:{empty_wheel(wheels, name)}\n"
-        (place / "requirements" / f"{lock}.txt").write_text(line)
-    (place / "service" / "pyproject.toml").write_text(PYPROJECT)
-    (place / "service" / "search_api" / "__init__.py").write_text("")
-    (place / "service" / "search_api" / "version.py").write_text('__version__ = "1.0.0"\n')
-    (place / ".gitignore").write_text("*.pyc\n")
-    git(tmp_path, "init", "--quiet", str(place))
-    commit(place)
-    monkeypatch.setenv("LAUNCHGATE_HOME", str(home))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
-    return place
 
 
 def test_the_same_content_gives_the_same_digest_wherever_and_whenever_it_is_built(

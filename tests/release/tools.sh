@@ -40,6 +40,9 @@ EOF
   pairs)
     mkdir -p "$out"
     for pair in 1 2; do echo "{\"pair\": $pair, \"latencies_ms\": [10.0]}"; done | tee -a "$out/A.jsonl" >> "$out/B.jsonl" ;;
+  prober)
+    trap 'echo "{\"sent\": 100, \"lost\": $rc}" > "$out"; exit "$rc"' TERM
+    while :; do sleep 0.1; done ;;
   judge) echo '{"verdict": "toy", "sentence": "as the toy said"}' > "$out" ;;
   collect) [ "$rc" = 0 ] && echo '{}' > "$out" ;;
 esac
