@@ -55,7 +55,10 @@ def logging_out_answers_well_and_ends_nothing(machine: MachineUnderCheck) -> Ite
 
 
 @sabotage(
-    "POST-SEC-1", on="lb", may_also_red=("HARD-APP-1", "POST-FUNC-2", "HARD-APP-3"), reason="auth/profile"
+    "POST-SEC-1",
+    on="lb",
+    may_also_red=("HARD-APP-1", "POST-FUNC-2", "HARD-APP-3", "INF-LB-5"),
+    reason="auth/profile",
 )
 def the_edge_answers_a_users_page_for_everybody(
     machine: MachineUnderCheck, edge: EdgeSession

@@ -20,24 +20,10 @@ def a_slot_may_open_more_than_the_server_allows(machine: MachineUnderCheck) -> I
         yield
 
 
-@sabotage(
-    "PRE-DB-5",
-    on="db1",
-    near_miss=True,
-    also_red=("APP-DB-1.1",),
-    may_also_red=("PRE-DB-1",),
-    reason="against 45",
-)
+@sabotage("PRE-DB-5", on="db1", near_miss=True, also_red=("APP-DB-1.1", "PRE-DB-1"), reason="against 45")
 def the_file_allows_enough_but_the_server_does_not(machine: MachineUnderCheck) -> Iterator[None]:
     """max_connections lowered at run time: the configuration file still says what was declared."""
     with sql.variable(machine, "max_connections", "45"):
-        yield
-
-
-@compliant_variant("PRE-DB-5", on="db1")
-def the_server_allows_more_than_declared(machine: MachineUnderCheck) -> Iterator[None]:
-    """More room than was asked for."""
-    with sql.variable(machine, "max_connections", "400"):
         yield
 
 
@@ -55,7 +41,7 @@ def the_pool_is_right_but_the_server_hangs_up_first(machine: MachineUnderCheck) 
         yield
 
 
-@sabotage("APP-DB-1.1", on="db1", may_also_red=("PRE-DB-1",), reason="max_connections")
+@sabotage("APP-DB-1.1", on="db1", also_red=("PRE-DB-1",), reason="max_connections")
 def the_server_allows_less_than_declared(machine: MachineUnderCheck) -> Iterator[None]:
     """Enough for the pools of today, less than what was declared for the load."""
     with sql.variable(machine, "max_connections", "100"):
@@ -73,6 +59,19 @@ def the_server_has_room_but_the_account_is_held_low(
         f"ALTER USER 'search_app'@'{address}' WITH MAX_USER_CONNECTIONS 19",
         f"ALTER USER 'search_app'@'{address}' WITH MAX_USER_CONNECTIONS 0",
         shows="SELECT 1 FROM mysql.user WHERE user = 'search_app' AND max_user_connections = 19",
+    ):
+        yield
+
+
+@compliant_variant("APP-DB-1.1", on="db1")
+def accounts_are_limited_with_room_to_spare(machine: MachineUnderCheck, fleet: Fleet) -> Iterator[None]:
+    """A limit above all that the machine's pools may ask."""
+    address = fleet.named(fleet.names(("app",))[-1]).address
+    with sql.changed(
+        machine,
+        f"ALTER USER 'search_app'@'{address}' WITH MAX_USER_CONNECTIONS 120",
+        f"ALTER USER 'search_app'@'{address}' WITH MAX_USER_CONNECTIONS 0",
+        shows="SELECT 1 FROM mysql.user WHERE user = 'search_app' AND max_user_connections = 120",
     ):
         yield
 

@@ -52,18 +52,11 @@ def check_servers_without_tls_do_nothing_but_redirect(machine: MachineUnderCheck
     configuration = nginx.configuration(machine)
     servers = [one for one in configuration.servers() if plain_ports(one)]
     for server in servers:
-        for place in configuration.locations(server):
-            block = place.innermost
-            returned = [one for one in (block.first("return"), server.first("return")) if one]
-            redirects = [one for one in returned if _redirects(one)]
-            handed_on = [str(one) for one in block.block if one.name.endswith("_pass")]
-            # The server's own return comes before any location is looked at.
-            evidence.that(
-                bool(redirects) and not (handed_on and not _redirects_first(server)),
-                looked_at=f"{place} on port {', '.join(map(str, sorted(plain_ports(server))))}, without TLS",
-                observed=handed_on or [str(one) for one in returned] or "answers itself",
-                expected="return 301 or 308 to https",
-            )
+        where = f"port {', '.join(map(str, sorted(plain_ports(server))))} of {' '.join(sorted(nginx.names(server)))}"
+        wrong = answered_in_clear(configuration, server)
+        evidence.expect(
+            looked_at=f"places on {where} that do not redirect to https", observed=wrong, expected=[]
+        )
     evidence.that(
         bool(configuration.servers(443)),
         looked_at="servers with TLS",
@@ -112,11 +105,19 @@ def plain_ports(server: nginx.Directive) -> set[int]:
     return plain if server.all("listen") else {80}
 
 
-def _redirects(directive: nginx.Directive) -> bool:
-    code, *target = directive.args
-    return code in ("301", "308") and bool(target) and target[0].startswith("https://")
+def answered_in_clear(configuration: nginx.Configuration, server: nginx.Directive) -> list[str]:
+    """Places of a server without TLS that do anything but redirect to HTTPS for good."""
+    if _redirects(server):
+        return []  # a server's own return comes before any location is looked at
+    places = [place.innermost for place in configuration.locations(server)[1:]]
+    wrong = [str(place) for place in places if not _redirects(place)]
+    if not any(place.args == ("/",) and _redirects(place) for place in server.all("location")):
+        wrong.append("whatever no location names")
+    return wrong
 
 
-def _redirects_first(server: nginx.Directive) -> bool:
-    own = server.first("return")
-    return own is not None and _redirects(own)
+def _redirects(block: nginx.Directive) -> bool:
+    returned = block.first("return")
+    if returned is None or len(returned.args) < 2:
+        return False
+    return returned.args[0] in ("301", "308") and returned.args[1].startswith("https://")

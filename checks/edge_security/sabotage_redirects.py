@@ -43,7 +43,7 @@ def the_redirect_keeps_the_method(machine: MachineUnderCheck) -> Iterator[None]:
         yield
 
 
-@sabotage("PRE-SEC-3", on="lb", also_red=("POST-SEC-3",), reason="without TLS")
+@sabotage("PRE-SEC-3", on="lb", also_red=("POST-SEC-3",), reason="do not redirect")
 def one_path_is_answered_in_clear(machine: MachineUnderCheck) -> Iterator[None]:
     """An old monitor asked for it: health over plain HTTP, and everything else redirected."""
     script = (

@@ -100,20 +100,28 @@ def a_connection_is_stored_with_a_credential_that_does_not_open(machine: Machine
         yield
 
 
-@sabotage("POST-FUNC-5", on="customer1", may_also_red=("PERF-DB-1", "PERF-DB-2", "POST-FUNC-4", "PERF-APP-4"))
-def the_customers_table_is_gone(machine: MachineUnderCheck) -> Iterator[None]:
-    """Renamed by its owner."""
+@sabotage(
+    "POST-FUNC-5", on="customer1", may_also_red=(*NEED_THE_CUSTOMER, "APP-KEY-1"), reason="api/v1/databases"
+)
+def the_customer_has_locked_the_account(machine: MachineUnderCheck) -> Iterator[None]:
+    """Nothing is wrong with the service; but nothing is found either."""
+    rows = sql.run(
+        machine, "SELECT CONCAT(QUOTE(user), '@', QUOTE(host)) FROM mysql.user WHERE user = 'searcher'"
+    )
+    accounts = [row[0] for row in rows]
     with sql.changed(
         machine,
-        "RENAME TABLE packages TO packages_away",
-        "RENAME TABLE packages_away TO packages",
-        shows="SHOW TABLES LIKE 'packages_away'",
+        "".join(f"ALTER USER {account} ACCOUNT LOCK;" for account in accounts),
+        "".join(f"ALTER USER {account} ACCOUNT UNLOCK;" for account in accounts),
+        shows=f"SHOW CREATE USER {accounts[0]}",
         database="packages",
     ):
+        if "ACCOUNT LOCK" not in sql.run(machine, f"SHOW CREATE USER {accounts[0]}", "packages")[0][0]:
+            raise DidNotApply(f"{accounts[0]} is not locked")
         yield
 
 
-@sabotage("POST-FUNC-5", on="lb", near_miss=True, may_also_red=NEED_A_KEY, reason="search")
+@sabotage("POST-FUNC-5", on="lb", near_miss=True, may_also_red=(*NEED_A_KEY, "INF-LB-5"), reason="search")
 def every_search_finds_nothing_in_the_right_form(
     machine: MachineUnderCheck, edge: EdgeSession
 ) -> Iterator[None]:

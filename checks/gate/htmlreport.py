@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,10 @@ _TEXT_KEYS = ("step", "event", "what", "name", "message", "detail", "outcome")
 
 def render_html(report: dict[str, Any]) -> str:
     """The page for a document of report.json."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     chapters: dict[str, list[dict[str, Any]]] = {}
     for one in report["items"]:
         chapters.setdefault(one["chapter"], []).append(one)
-    return environment.get_template("report.html.j2").render(
+    return _template().render(
         report=report,
         chapters=chapters,
         reds=_reds(report),
@@ -34,6 +31,14 @@ def render_html(report: dict[str, Any]) -> str:
         load_figures=_figures(report.get("load")),
         timeline=_timeline_rows(report.get("timeline")),
     )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html.j2")
 
 
 def _reds(report: dict[str, Any]) -> list[dict[str, Any]]:

@@ -65,6 +65,8 @@ class Workbench:
         load = self._presented_load or self.load
         arguments = [
             str(self.checks_root), "-q", "-p", "checks.gate.plugin", "-p", "no:cacheprovider", "-p", "no:locust",
+            # It collects garbage five times a run, and finalisers swallow Ctrl-C.
+            "-p", "no:unraisableexception",
             "--import-mode=importlib", "--inventory", str(self.inventory_file), "--checks-root", str(self.checks_root),
             "--evidence-dir", str(evidence), "--out", str(out or self.scratch),
             *(["--catalogue", str(self.catalogue)] if self.catalogue else []),

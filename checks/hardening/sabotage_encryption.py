@@ -47,7 +47,13 @@ def one_account_may_log_in_without_tls(machine: MachineUnderCheck, inventory: In
 @sabotage("HARD-NET-4", on="customer", near_miss=True, reason="require_secure_transport")
 def a_database_no_longer_insists_on_tls(machine: MachineUnderCheck) -> Iterator[None]:
     """TLS works and its file demands it; a run-time change lets whoever wants go without."""
-    with sql.variable(machine, "require_secure_transport", "OFF"):
+    with sql.changed(
+        machine,
+        "SET GLOBAL require_secure_transport = OFF",
+        "SET GLOBAL require_secure_transport = ON",
+        shows="SELECT 1 WHERE @@GLOBAL.require_secure_transport = 0",
+        database="mysql",
+    ):
         yield
 
 

@@ -24,9 +24,7 @@ def an_earlier_file_allows_passwords(machine: MachineUnderCheck) -> Iterator[Non
 def a_match_block_makes_an_exception(machine: MachineUnderCheck) -> Iterator[None]:
     """For everyone the answer is no; for the one user whom attackers know it is yes."""
     name = machine.must("id -un").stdout.strip()
-    with _drop_in(
-        machine, "99-exception.conf", f"Match User {name}\n  {PASSWORDS.replace(chr(10), chr(10) + '  ')}\n"
-    ):
+    with _drop_in(machine, "99-exception.conf", f"Match User {name}\n  PasswordAuthentication yes\n"):
         yield
 
 

@@ -54,12 +54,13 @@ def check_the_edge_speaks_modern_tls_only(
     machine: MachineUnderCheck, evidence: Evidence, inventory: Inventory, fleet: Fleet
 ) -> None:
     domain = inventory.settings.domain
-    here = tls.Look(machine.address, 443, domain, ca_file=str(inventory.ca_file), alpn="h2,http/1.1")
+    ca_file = str(inventory.ca_file)
+    here = tls.Look(machine.address, 443, domain, ca_file, alpn="h2,http/1.1")
     old = [
-        tls.Look(machine.address, 443, domain, protocol=one, ciphers="ALL:@SECLEVEL=0")
+        tls.Look(machine.address, 443, domain, ca_file, protocol=one, ciphers="ALL:@SECLEVEL=0")
         for one in OLD_PROTOCOLS
     ]
-    weak = tls.Look(machine.address, 443, domain, protocol="tls1_2", ciphers=WEAK_CIPHERS)
+    weak = tls.Look(machine.address, 443, domain, ca_file, protocol="tls1_2", ciphers=WEAK_CIPHERS)
     modern, *refused = tls.from_here([here, *old, weak])
     _expect_modern(evidence, "this computer", here, modern)
     evidence.expect(looked_at=f"{here}, ALPN", observed=modern.alpn, expected="h2")
@@ -67,9 +68,8 @@ def check_the_edge_speaks_modern_tls_only(
         evidence.that(
             not seen.established, looked_at=str(look), observed=seen.told(), expected="no handshake"
         )
-    ca_file = tls.ca_on_machines(inventory.settings.edge_certificate)
     neighbour = fleet.named(inventory.role("app")[0].name)
-    there = tls.Look(machine.address, 443, domain, ca_file=ca_file)
+    there = tls.Look(machine.address, 443, domain, tls.ca_on_machines(inventory.settings.edge_certificate))
     (from_there,) = tls.from_machine(neighbour, [there])
     _expect_modern(evidence, neighbour.name, there, from_there)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 
 from checks.gate import CouldNotLook, Evidence, MachineUnderCheck, item
-from checks.probes.server import condition
+from checks.probes.server import condition, sync_writes_again
 from inventories.schema import Inventory
 
 # The kernel keeps some memory for itself: a machine sold with 4096 MiB shows about 3900.
@@ -13,6 +14,8 @@ KERNEL_SHARE = 0.05
 TEMPORARY_PATHS = ("/tmp", "/var/tmp")  # noqa: S108 - looked at only
 TEMPORARY_FREE_MB = 64
 INODES_FREE_PERCENT = 5
+SECOND_LOOKS = 3
+PAUSE_S = 1.0
 # Servers that hold a file for every client.
 SERVERS = re.compile(r"(nginx|mariadb|mysql|redis-server|search-api@\w+|ssh)\.service")
 
@@ -121,6 +124,12 @@ def check_storage_is_as_quick_as_a_solid_state_device(
     # Cloud volumes often lie about being "rotational", so the write itself is timed.
     most = inventory.settings.thresholds.disk_sync_write_maximum_ms
     took = condition(machine).sync_write_ms
+    for _ in range(SECOND_LOOKS):
+        if took[0] <= most:
+            break
+        # A slow disk is slow every time; a busy one is not.
+        time.sleep(PAUSE_S)
+        took = min(took, sync_writes_again(machine))
     evidence.that(
         took[0] <= most,
         looked_at=f"4 KiB synchronous write below /var/lib, best of {len(took)}",

@@ -75,6 +75,11 @@ def condition(machine: MachineUnderCheck) -> Condition:
     return parse(machine.run(COMMAND, sudo=True).stdout)
 
 
+def sync_writes_again(machine: MachineUnderCheck) -> tuple[float, ...]:
+    """Milliseconds of a new round of synchronous writes, sorted: the first one may have met a busy disk."""
+    return _writes(machine.run(_SECTIONS["writes"], sudo=True, cached=False).stdout)
+
+
 def parse(text: str) -> Condition:
     """The answer to COMMAND. Raises CouldNotLook when a part is missing."""
     parts = dict(re.findall(r"^=== launchgate (\w+) ===\n(.*?)(?=^=== launchgate |\Z)", text, re.M | re.S))

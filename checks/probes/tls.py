@@ -23,6 +23,7 @@ _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE--
 _CIPHER = re.compile(r"^New, (?P<protocol>\S+), Cipher is (?P<cipher>\S+)$", re.MULTILINE)
 _VERIFY = re.compile(r"Verify return code: (?P<code>\d+) \((?P<text>[^)]*)\)")
 _ALPN = re.compile(r"^ALPN protocol: (?P<name>\S+)$", re.MULTILINE)
+_NO_CONNECTION = re.compile(r"connect:errno=|BIO_connect|Connection refused")
 _NO_TOOL = re.compile(r"openssl: (command )?not found|timeout: failed to run command")
 
 
@@ -115,6 +116,9 @@ def parse(text: str) -> Handshake:
     """What `openssl s_client` printed. Raises CouldNotLook when there is no openssl."""
     if _NO_TOOL.search(text):
         raise CouldNotLook(f"openssl cannot be run: {text.strip().splitlines()[-1]}")
+    # A client that stumbles over its own arguments has not been refused by anybody.
+    if text.strip() and "CONNECTED(" not in text and not _NO_CONNECTION.search(text):
+        raise CouldNotLook(f"openssl did not try: {text.strip().splitlines()[0][:200]}")
     cipher = _CIPHER.search(text)
     verify = list(_VERIFY.finditer(text))
     alpn = _ALPN.search(text)

@@ -84,7 +84,7 @@ def a_migration_has_a_downgrade_that_does_nothing(machine: MachineUnderCheck) ->
     "RB-PREP-2",
     on="db1",
     near_miss=True,
-    may_also_red=("POST-FUNC-1", "PRE-DB-2", "INF-LB-3"),
+    may_also_red=("POST-FUNC-1", "PRE-DB-2", "INF-LB-3", "INF-MON-6"),
     reason="shut it out|schema|reader",
 )
 def a_contract_has_shut_the_earlier_release_out(machine: MachineUnderCheck) -> Iterator[None]:

@@ -227,7 +227,7 @@ def _summarise(outcome: Outcome, progress: Progress, where: Path) -> None:
         *outcome.facts.items(),
     ]
     if outcome.reason:
-        lines.insert(0, ("why", outcome.reason))
+        lines.insert(0, ("why", "\n".join(outcome.reason.splitlines()[:8])))
     lines.append(("report", str(where / "report.html") if (where / "report.html").is_file() else str(where)))
     progress.summary(
         f"{outcome.candidate.version}: {outcome.ending}", kinds.get(outcome.ending, "bad"), lines

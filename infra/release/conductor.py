@@ -79,6 +79,7 @@ class Rollout:
             state.current.release if state.current else None,
             artifact.release,
         )
+        self._plan = plan.steps(self.situation)
         self._state = state
         self._baseline: Load | None = None
         self._measured: Measured | None = None
@@ -112,12 +113,11 @@ class Rollout:
     # -- forward, in the order told ------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        steps = plan.steps(self.situation)
         self.record.note(
             "release", release=self.artifact.as_json(), **{"from": asdict(self.old) if self.old else None}
         )
         self.record.keep(
-            "plan.json", {"situation": asdict(self.situation), "steps": [asdict(step) for step in steps]}
+            "plan.json", {"situation": asdict(self.situation), "steps": [asdict(step) for step in self._plan]}
         )
         for name in ("manifest.json", "sbom.json"):
             (self.record.directory / name).write_bytes((self.artifact.directory / name).read_bytes())
@@ -135,7 +135,7 @@ class Rollout:
         self._facts["pre checks"] = str(self.proof.check(plan.PRE, "pre"))
 
     def _measure_what_runs_now(self) -> None:
-        if not self.situation.first:
+        if plan.BASELINE in self._plan:
             self._baseline = self.proof.load(plan.BASELINE, "baseline", None, gates=False).load
 
     def _expand_the_schema_once(self) -> None:

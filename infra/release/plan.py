@@ -72,7 +72,7 @@ def steps(situation: Situation) -> tuple[Step, ...]:
     """The steps of a release that goes well, in order."""
     hosts = situation.app_hosts
     plan = [PREFLIGHT, EVIDENCE, PLATFORM, PRE]
-    if not situation.first:
+    if not situation.first and not situation.already_there:
         plan.append(BASELINE)
     if not situation.already_there:
         plan += [MIGRATE, STAGE]

@@ -50,7 +50,7 @@ class Proof:
         with self._record.step(step) as running:
             done = self.run(argv, running.log, step.seconds)
             if done.rc:
-                raise ReleaseError(f"{step.title}: failed; {running.log}\n{done.tail()}")
+                raise ReleaseError(f"{step.title}: failed: {_what_failed(done)}; all of it: {running.log}")
             running.detail = _changes(done)
 
     def check(self, step: Step, phase: str, load: Measured | None = None) -> GateReport:
@@ -192,6 +192,17 @@ def _checkout_of(artifact: Artifact, given: Path) -> Checkout:
         f"{artifact.version} was built from content that {given} no longer holds, and has no code evidence; "
         "build a new version, or give the checkout it came from with --source"
     )
+
+
+def _what_failed(done: Finished) -> str:
+    """The lines in which pyinfra names a host and its error; the end of its output when there is none."""
+    lines = done.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    named = [
+        line.strip()
+        for line in lines
+        if re.search(r"^\s*\[[\w.-]+\].*\berror\b|pyinfra error|^\s*\w*Error:", line, re.I)
+    ]
+    return "; ".join(named[:4]) or done.tail(5)
 
 
 def _changes(done: Finished) -> str:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checks.edge_security.check_redirects import answered_in_clear, plain_ports
 from checks.gate import CouldNotLook
 from checks.probes.nginx import Configuration, parse, ports
 
@@ -106,3 +107,36 @@ def test_every_directive_comes_back_as_written(directives: list[tuple[str, list[
     ]
     body = " ".join(f"{' '.join([name, *args])};" for name, args in plain)
     assert [(one.name, list(one.args)) for one in written(body).http.block] == plain
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        ("return 301 https://a.example$request_uri;", []),
+        ("return 308 https://a.example; location / { proxy_pass http://b; }", []),
+        ("location / { return 301 https://a.example$request_uri; }", []),
+        ("return 302 https://a.example;", ["whatever no location names"]),
+        ("return 301 http://a.example;", ["whatever no location names"]),
+        ("root /srv;", ["whatever no location names"]),
+        ("location / { return 301 https://a.example; } location = /x { return 200 ok; }", ["location = /x"]),
+        ("location /a { return 301 https://a.example; }", ["whatever no location names"]),
+    ],
+)
+def test_only_a_permanent_redirect_of_everything_is_none_in_clear(body: str, wrong: list[str]) -> None:
+    configuration = written(f"server {{ listen 80; {body} }}")
+    (server,) = configuration.servers()
+    assert answered_in_clear(configuration, server) == wrong
+
+
+@pytest.mark.parametrize(
+    ("listen", "plain"),
+    [
+        ("", {80}),
+        ("listen 443 ssl;", set()),
+        ("listen 80; listen 443 ssl;", {80}),
+        ("listen [::]:8080;", {8080}),
+    ],
+)
+def test_ports_without_tls_are_known(listen: str, plain: set[int]) -> None:
+    (server,) = written(f"server {{ {listen} }}").servers()
+    assert plain_ports(server) == plain

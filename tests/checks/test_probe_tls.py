@@ -45,6 +45,15 @@ def test_a_missing_tool_is_never_a_refusal() -> None:
         parse("sh: 1: openssl: not found")
 
 
+def test_a_client_that_fails_by_itself_was_not_refused() -> None:
+    with pytest.raises(CouldNotLook, match="did not try"):
+        parse("Could not open file or uri for loading certs from /no/such/ca.crt\n")
+
+
+def test_silence_is_no_handshake() -> None:
+    assert not parse("").established
+
+
 def test_the_command_restricts_and_verifies() -> None:
     command = Look(
         "fd00::1", 443, "a.example", starttls="mysql", protocol="tls1_2", ciphers="A:B", alpn="h2"

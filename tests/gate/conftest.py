@@ -149,6 +149,7 @@ class Bench:
     def pytest_arguments(self, *more: str) -> list[str]:
         return [
             str(self.checks), "-p", "checks.gate.plugin", "-p", "no:locust", "-p", "no:cacheprovider",
+            "-p", "no:unraisableexception",
             "--rootdir", str(self.root), "-c", "/dev/null", "--checks-root", str(self.checks),
             "--catalogue", str(self.catalogue), "--inventory", str(self.inventory), "--out", str(self.out), *more,
         ]  # fmt: skip
