@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.sandbox import access, computer, image, locations, network, package_cache, package_sources
+from infra.sandbox import access, computer, image, limits, locations, network, package_cache, package_sources
 from infra.sandbox.errors import SandboxError
 from infra.sandbox.machine import Machine, boots, settled
 from infra.sandbox.processes import Running
@@ -78,6 +78,7 @@ class Fleet:
             description = self._describe(suite, database)
             machines = self._machines(description)
             key = access.ensure_key(self.directory / "ssh")
+            limits.raise_for_fleets()
             network.ensure_bridge(self.name, description["gateway"])
             proxy = package_cache.open_on(description["gateway"], self._proxy_record)
             down = [machine for machine in machines if not (machine.alive() and machine.answers())]
@@ -109,6 +110,7 @@ class Fleet:
                 self._delete()
         if not any(Running.read(path) for path in self.directory.parent.glob("*/package-cache.json")):
             package_cache.end()
+            limits.put_back()
         self._say(f"fleet {self.name}: down" + (", disks kept" if keep else ""))
 
     def status(self) -> list[MachineStatus]:

@@ -51,6 +51,7 @@ def footprint() -> dict[str, object]:
         "routes": out("ip", "-4", "route", "show", "table", "all"),
         "firewall": out("nft", "list", "ruleset"),
         "forwarding": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
+        "limits": Path("/proc/sys/fs/inotify/max_user_instances").read_text(),
         "groups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/launchgate-" + FLEET + "-*")),
         "processes": sorted(_ours()),
     }
