@@ -26,7 +26,7 @@ def values_are_cut_without_a_word(machine: MachineUnderCheck) -> Iterator[None]:
         yield
 
 
-@sabotage("PRE-DB-1", on="db1", near_miss=True, reason="rights of search_app")
+@sabotage("PRE-DB-1", on="db1", near_miss=True, may_also_red=("HARD-APP-3",), reason="rights of search_app")
 def the_service_may_read_every_session(machine: MachineUnderCheck, inventory: Inventory) -> Iterator[None]:
     """All its own rights are right; one more, on everything, shows it the statements of others."""
     account = f"'search_app'@'{inventory.role('app')[0].address}'"

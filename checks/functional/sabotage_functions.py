@@ -8,6 +8,7 @@ from checks.breaks import edge as edges
 from checks.breaks import files, sql
 from checks.gate import DidNotApply, EdgeSession, MachineUnderCheck, compliant_variant, sabotage
 from checks.probes import slots
+from checks.probes.accounts import CUSTOMER_DATABASE
 
 # Everything that needs a user of its own, or a key, or a connection: without one it cannot be seen to work.
 NEED_A_USER = (
@@ -105,18 +106,16 @@ def a_connection_is_stored_with_a_credential_that_does_not_open(machine: Machine
 )
 def the_customer_has_locked_the_account(machine: MachineUnderCheck) -> Iterator[None]:
     """Nothing is wrong with the service; but nothing is found either."""
-    rows = sql.run(
-        machine, "SELECT CONCAT(QUOTE(user), '@', QUOTE(host)) FROM mysql.user WHERE user = 'searcher'"
-    )
-    accounts = [row[0] for row in rows]
+    names = "SELECT CONCAT(QUOTE(user), '@', QUOTE(host)) FROM mysql.user WHERE user = 'searcher'"
+    accounts = [row[0] for row in sql.run(machine, names, CUSTOMER_DATABASE)]
     with sql.changed(
         machine,
         "".join(f"ALTER USER {account} ACCOUNT LOCK;" for account in accounts),
         "".join(f"ALTER USER {account} ACCOUNT UNLOCK;" for account in accounts),
         shows=f"SHOW CREATE USER {accounts[0]}",
-        database="packages",
+        database=CUSTOMER_DATABASE,
     ):
-        if "ACCOUNT LOCK" not in sql.run(machine, f"SHOW CREATE USER {accounts[0]}", "packages")[0][0]:
+        if "ACCOUNT LOCK" not in sql.run(machine, f"SHOW CREATE USER {accounts[0]}", CUSTOMER_DATABASE)[0][0]:
             raise DidNotApply(f"{accounts[0]} is not locked")
         yield
 
@@ -141,6 +140,6 @@ def the_customers_database_has_another_table_beside(machine: MachineUnderCheck) 
         "CREATE TABLE figures (id INT PRIMARY KEY, amount INT NOT NULL)",
         "DROP TABLE figures",
         shows="SHOW TABLES LIKE 'figures'",
-        database="packages",
+        database=CUSTOMER_DATABASE,
     ):
         yield

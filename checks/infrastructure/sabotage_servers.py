@@ -119,3 +119,22 @@ def _pinned(machine: MachineUnderCheck, pid: str) -> Iterator[None]:
         raise DidNotApply(f"process {pid} is not pinned")
     yield
     machine.must(f"taskset -cp {before} {pid}", sudo=True)
+
+
+@compliant_variant("INF-SRV-1", on="ops1")
+def a_unit_has_ended_well(machine: MachineUnderCheck) -> Iterator[None]:
+    """A task that did its work and is kept as ended is no failure."""
+    machine.must("systemd-run --quiet --unit=launchgate-variant --remain-after-exit /bin/true", sudo=True)
+    yield
+    machine.must("systemctl stop launchgate-variant", sudo=True)
+
+
+@compliant_variant("INF-SRV-1.2", on="ops1")
+def services_have_a_generous_limit(machine: MachineUnderCheck) -> Iterator[None]:
+    """A limit above the declared minimum takes away nothing that was asked for."""
+    machine.must("systemctl set-property --runtime system.slice MemoryMax=6G", sudo=True)
+    yield
+    machine.must(
+        "systemctl set-property --runtime system.slice MemoryMax=infinity && systemctl revert system.slice",
+        sudo=True,
+    )

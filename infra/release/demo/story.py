@@ -72,8 +72,7 @@ def tell(
         good, bad = Source.of(source), bad_version.make(source, scratch / "bad")
         versions = _build(good, bad, dist, progress)
         _await_fleet(up, progress)
-        for made in (good, bad):
-            work.enter_context(_examined(tools, made, state_dir, scratch))
+        examined = [work.enter_context(_examined(tools, made, state_dir, scratch)) for made in (good, bad)]
         fleet = open_fleet()
         order = Order(
             source=source,
@@ -135,16 +134,17 @@ def _await_fleet(up: Process, progress: Progress) -> None:
 
 
 @contextmanager
-def _examined(tools: Tools, source: Source, state_dir: Path, scratch: Path) -> Iterator[None]:
-    """Collect code evidence in the background; the release that needs it waits for this one instead of its own."""
+def _examined(tools: Tools, source: Source, state_dir: Path, scratch: Path) -> Iterator[Callable[[], object]]:
+    """Collect code evidence in the background; the release that needs it waits for this one instead of its own.
+
+    Yields a function that waits for its end.
+    """
     wanted = state_dir / "evidence" / f"{source.tree}.json"
-    if wanted.is_file():
-        yield
-        return
     wanted.parent.mkdir(parents=True, exist_ok=True)
     argv = tools.evidence(source.directory, wanted)
-    with Process(argv, log=scratch / f"{source.tree}.log", timeout=EVIDENCE_SECONDS, cwd=tools.root):
-        yield
+    log = scratch / f"{source.tree}.log"
+    with Process(argv, log=log, timeout=EVIDENCE_SECONDS, cwd=tools.root) as collecting:
+        yield collecting.wait
 
 
 @contextmanager
