@@ -212,12 +212,12 @@ def _budget(evidence: Evidence, machine: MachineUnderCheck, one: slots.InForce) 
 
 def _connections(primary: MachineUnderCheck, machine: MachineUnderCheck) -> set[str]:
     """Ids of the connections that the service holds from this machine."""
-    rows = mysql.query(
-        primary,
-        "SELECT id FROM information_schema.processlist WHERE user = 'search_app' "  # noqa: S608
-        f"AND (host = '{machine.address}' OR host LIKE '{machine.address}:%')",
-    )
-    return {row[0] for row in rows}
+    return connections_of(mysql.query(primary, "SHOW PROCESSLIST"), machine.address)
+
+
+def connections_of(rows: list[list[str]], address: str) -> set[str]:
+    """From rows of id, user, host and more: ids of the service's own from an address, with or without a port."""
+    return {row[0] for row in rows if row[1] == "search_app" and row[2].partition(":")[0] == address}
 
 
 def _burst(machine: MachineUnderCheck) -> dict[str, Any]:

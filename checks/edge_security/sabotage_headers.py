@@ -19,11 +19,12 @@ ELSEWHERE = ("HARD-APP-4",)
     reason="location /",
 )
 def a_location_with_a_header_of_its_own_loses_all_others(machine: MachineUnderCheck) -> Iterator[None]:
-    """NGINX inherits add_header only where a block has none itself."""
+    """Somebody moved one header into the location; NGINX inherits add_header only where a block has none itself."""
     script = (
-        'sed -i "s#^        proxy_pass https://search_api;#        add_header X-Edge one always;\\n&#" $f'
+        "sed -i 's#^        proxy_pass https://search_api;#"
+        "        add_header X-Request-Id $request_name always;\\n&#' $f"
     )
-    with broken_edge.rewritten(machine, script, shows="add_header X-Edge"):
+    with broken_edge.rewritten(machine, script, shows="        add_header X-Request-Id"):
         yield
 
 

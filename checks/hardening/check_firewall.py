@@ -5,6 +5,7 @@ from __future__ import annotations
 from checks.gate import Evidence, MachineUnderCheck, item
 from checks.gate.fleet import Fleet
 from checks.probes import nft
+from checks.probes.at_once import look_at_all
 from checks.probes.flow_matrix import OUTSIDERS, UNUSED_PORT, Matrix, allowed, look_from_everywhere
 from checks.probes.sockets import open_to_others
 from inventories.flows import EVERY_MACHINE, FLOWS, openings
@@ -12,7 +13,10 @@ from inventories.schema import Inventory, Machine
 
 
 @item("HARD-SRV-1", on="all")
-def check_whatever_is_not_declared_is_dropped(machine: MachineUnderCheck, evidence: Evidence) -> None:
+def check_whatever_is_not_declared_is_dropped(
+    machine: MachineUnderCheck, evidence: Evidence, fleet: Fleet
+) -> None:
+    look_at_all(fleet, machine, lambda one: (nft.ruleset(one), _at_boot(one)))
     rules = nft.ruleset(machine)
     for hook in ("input", "forward"):
         for version in (4, 6):
@@ -23,11 +27,8 @@ def check_whatever_is_not_declared_is_dropped(machine: MachineUnderCheck, eviden
                 or "no chain",
                 expected="drop",
             )
-    unit = machine.run(
-        "systemctl show -P UnitFileState nftables; nft --check --file /etc/nftables.conf 2>&1", sudo=True
-    )
     evidence.expect(
-        looked_at="nftables.service at boot, and its file", observed=unit.lines(), expected=["enabled"]
+        looked_at="nftables.service at boot, and its file", observed=_at_boot(machine), expected=["enabled"]
     )
 
 
@@ -81,6 +82,13 @@ def check_connections_from_every_other_machine(
         observed=faults,
         expected=[],
     )
+
+
+def _at_boot(machine: MachineUnderCheck) -> list[str]:
+    """Whether rules are loaded at boot, and what nft has to say against their file."""
+    return machine.run(
+        "systemctl show -P UnitFileState nftables; nft --check --file /etc/nftables.conf 2>&1", sudo=True
+    ).lines()
 
 
 def _declared_ports(target: Machine) -> set[int]:

@@ -8,6 +8,7 @@ import json
 from checks.gate import CouldNotLook, Evidence, MachineUnderCheck, item
 from checks.gate.fleet import Fleet
 from checks.probes import mysql
+from checks.probes.at_once import look_at_all
 from checks.probes.flow_matrix import allowed, look_from_everywhere
 from checks.probes.sockets import listeners
 from inventories.schema import Inventory
@@ -26,6 +27,12 @@ PRIVATE = tuple(
         "::1/128",
     )
 )
+SWITCHED_OFF = (
+    "net.ipv4.ip_forward",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv4.conf.all.accept_source_route",
+    "net.ipv4.conf.all.accept_redirects",
+)
 # Sockets by which a package lets systemd open a port that the server's own settings close.
 BACK_DOORS = {"db": ("mariadb.socket", "mariadb-extra.socket", "mysql.socket"), "cache": ("redis.socket",)}
 # Accounts that servers make for themselves and that cannot log in over the network.
@@ -34,10 +41,11 @@ OWN_ACCOUNTS = ("root", "mysql", "mariadb.sys", "mysql.sys", "mysql.session", "m
 
 @item("HARD-NET-1", on="all")
 def check_every_address_is_private(
-    machine: MachineUnderCheck, evidence: Evidence, inventory: Inventory
+    machine: MachineUnderCheck, evidence: Evidence, inventory: Inventory, fleet: Fleet
 ) -> None:
     target = inventory.machine(machine.name)
-    found = addresses(machine.must("ip -json address").stdout)
+    look_at_all(fleet, machine, _network)
+    found = addresses(_network(machine)[0])
     evidence.that(
         target.address in found,
         looked_at="addresses of the machine",
@@ -58,13 +66,11 @@ def check_every_address_is_private(
 
 @item("HARD-NET-1", on="all")
 def check_the_machine_is_no_router(machine: MachineUnderCheck, evidence: Evidence) -> None:
-    shown = machine.must("sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding")
-    evidence.expect(looked_at="forwarding, IPv4 and IPv6", observed=shown.lines(), expected=["0", "0"])
-    accepted = machine.must(
-        "sysctl -n net.ipv4.conf.all.accept_source_route net.ipv4.conf.all.accept_redirects"
-    )
+    shown = dict(zip(SWITCHED_OFF, _network(machine)[1].split(), strict=True))
     evidence.expect(
-        looked_at="source routes and redirects accepted", observed=accepted.lines(), expected=["0", "0"]
+        looked_at="forwarding, source routes and redirects",
+        observed=shown,
+        expected=dict.fromkeys(SWITCHED_OFF, "0"),
     )
 
 
@@ -106,6 +112,13 @@ def check_only_declared_machines_reach_redis(
     machine: MachineUnderCheck, evidence: Evidence, inventory: Inventory, fleet: Fleet
 ) -> None:
     _expect_reach(machine, evidence, inventory, fleet, CACHE_PORT, "cache")
+
+
+def _network(machine: MachineUnderCheck) -> tuple[str, str]:
+    """What `ip` and `sysctl` say, in one look."""
+    shown = machine.must(f"ip -json address && echo === && sysctl -n {' '.join(SWITCHED_OFF)}").stdout
+    found, _, switches = shown.partition("===")
+    return found, switches
 
 
 def addresses(text: str) -> list[str]:

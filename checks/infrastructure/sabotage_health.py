@@ -11,9 +11,13 @@ from checks.gate import DidNotApply, MachineUnderCheck, compliant_variant, sabot
 DOOR = "/etc/nginx/conf.d/app.conf"
 # Checks that ask the same endpoints by way of the balancer, which may or may not choose this machine.
 SAME_ENDPOINTS = ("POST-FUNC-1", "POST-FUNC-6")
+# Checks that want every slot that serves to be ready.
+READY_SLOTS = ("RB-PREP-1", "RB-EXEC-3")
 
 
-@sabotage("INF-MON-6", on="app2", also_red=("INF-LB-3",), may_also_red=SAME_ENDPOINTS, reason="503")
+@sabotage(
+    "INF-MON-6", on="app2", also_red=("INF-LB-3",), may_also_red=(*SAME_ENDPOINTS, *READY_SLOTS), reason="503"
+)
 def one_machine_is_draining(machine: MachineUnderCheck) -> Iterator[None]:
     """The instance that serves was told to take no new requests, and takes them."""
     file = "$(readlink -f /run/search-api/active)/drain"

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from checks.database.check_plans import needs_an_index, reads_all
-from checks.database.check_pools import seconds
+from checks.database.check_pools import connections_of, seconds
 from checks.database.check_schema import parse_indexes, serves
 from checks.database.check_secrets_at_rest import opened_with, parse_keys
 from checks.gate import CouldNotLook
@@ -103,3 +103,13 @@ def test_what_is_not_encrypted_does_not_open(stored: str) -> None:
 def test_a_key_of_another_length_is_no_look() -> None:
     with pytest.raises(CouldNotLook, match="16 bytes"):
         parse_keys("k1:" + base64.b64encode(bytes(16)).decode())
+
+
+def test_connections_are_told_apart_by_account_and_whole_address() -> None:
+    rows = [
+        ["1", "search_app", "10.0.0.2:4711", "search_api", "Sleep"],
+        ["2", "search_app", "10.0.0.2", "search_api", "Sleep"],
+        ["3", "search_app", "10.0.0.21:4711", "search_api", "Sleep"],
+        ["4", "root", "10.0.0.2:4711", "NULL", "Query"],
+    ]
+    assert connections_of(rows, "10.0.0.2") == {"1", "2"}

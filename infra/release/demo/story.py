@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from infra.release.artifact import Artifact
@@ -31,7 +31,7 @@ LOAD_RATE = (
     20.0  # beside the prober's 50/s; two cores carry machines, service, databases and generators together
 )
 PROBE_SECONDS = 900.0
-ROLLED_BACK = 4
+RELEASED, ROLLED_BACK = 0, 4
 LARGEST_PATCH_LEVEL = 99
 Release = Callable[[Order, Fleet, Tools, Progress], int]
 
@@ -74,34 +74,36 @@ def tell(
         _await_fleet(up, progress)
         examined = [work.enter_context(_examined(tools, made, state_dir, scratch)) for made in (good, bad)]
         fleet = open_fleet()
-        order = Order(
-            source=source,
-            dist=dist,
-            allow_unimplemented=True,
-            load=LoadWish(rate=LOAD_RATE),
-            buying=Buying(rate=LOAD_RATE),
-        )
+
+        def put(artifact: Artifact, checkout: Path, wanted: int) -> None:
+            order = Order(
+                source=checkout,
+                dist=dist,
+                version=artifact.version,
+                allow_unimplemented=True,
+                load=LoadWish(rate=LOAD_RATE),
+                buying=Buying(rate=LOAD_RATE),
+            )
+            code = release(order, fleet, tools, progress)
+            if code != wanted:
+                raise ReleaseError(
+                    f"the demo stops: the release of {artifact.version} ended with exit {code}, not {wanted}"
+                )
 
         progress.heading(f"2 · {versions.first.version}: onto the fleet")
-        _expect(
-            0, release(replace(order, version=versions.first.version), fleet, tools, progress), versions.first
-        )
+        put(versions.first, source, RELEASED)
 
-        progress.heading(
-            f"3 · {versions.better.version}: released under the eyes of a prober that never retries"
-        )
+        with progress.working("the code of the third version is still being examined"):
+            for wait in examined:  # while a prober counts lost requests, only the release may use the machine
+                wait()
+        progress.heading(f"3 · {versions.better.version}: released before a prober that never retries")
         with _probed(tools, scratch) as probed:
-            _expect(
-                0,
-                release(replace(order, version=versions.better.version), fleet, tools, progress),
-                versions.better,
-            )
+            put(versions.better, source, RELEASED)
         lost = probed()
         _say_lost(lost, progress)
 
         progress.heading(f"4 · {versions.bad.version}: answers well until there is load")
-        bad_order = replace(order, version=versions.bad.version, source=versions.bad_source.directory)
-        _expect(ROLLED_BACK, release(bad_order, fleet, tools, progress), versions.bad)
+        put(versions.bad, versions.bad_source.directory, ROLLED_BACK)
     return _summary(fleet, versions, lost, time.monotonic() - began, progress)
 
 
@@ -172,13 +174,6 @@ def _read(out: Path, log: Path) -> Lost:
 def _say_lost(lost: Lost, progress: Progress) -> None:
     text = f"prober: {lost.lost} lost of {lost.sent} requests, GET and POST, none retried"
     (progress.warn if lost.lost else progress.say)(text)
-
-
-def _expect(wanted: int, code: int, artifact: Artifact) -> None:
-    if code != wanted:
-        raise ReleaseError(
-            f"the demo stops: the release of {artifact.version} ended with exit {code}, not {wanted}"
-        )
 
 
 def _summary(fleet: Fleet, versions: Versions, lost: Lost, seconds: float, progress: Progress) -> int:
