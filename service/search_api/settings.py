@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         5, description="longest wait for one; longer than customer_connect_timeout"
     )
     customer_pool_idle: Seconds = Field(
-        300, description="an unused pool of a user's database is closed after this"
+        60, description="an unused pool of a user's database is closed after this"
     )
     customer_pools: int = Field(
         100, ge=1, le=10_000, description="users' databases with open connections, per worker"

@@ -109,12 +109,11 @@ def test_a_full_disk_on_a_target_stops_the_deploy_before_it_begins(deployed: Fle
     assert re.search(r"app2.*(disk|space|MiB)", done.stdout + done.stderr)
 
 
-SQUAT = "import socket,time; s=socket.socket(); s.bind(('0.0.0.0',6379)); s.listen(); time.sleep(300)"
-
-
 def test_an_occupied_port_is_named_with_its_holder(deployed: Fleet) -> None:
     deployed.must("cache1", "sudo systemctl stop redis-server")
-    deployed.must("cache1", f'sudo systemd-run --unit=squatter --quiet python3 -c "{SQUAT}"')
+    deployed.must(
+        "cache1", "sudo systemd-run --unit=squatter --quiet systemd-socket-activate -l 6379 sleep 300"
+    )
     try:
         done = deployed.pyinfra("infra/platform.py", "--limit", "cache1")
     finally:
@@ -146,7 +145,16 @@ def test_an_expired_waiver_counts_as_absent_and_is_told(
     )
     with (inventories / "group_data/sandbox.py").open("a") as file:
         file.write(f"\nwaivers = {str(tmp_path / 'waivers.toml')!r}\n")
-    words = ["check", inventories / "sandbox.py", "--item", "DOC-OPS-4", "--out", tmp_path / "out"]
+    words = [
+        "check",
+        inventories / "sandbox.py",
+        "--item",
+        "DOC-OPS-4",
+        "--item",
+        "HARD-SRV-2",
+        "--out",
+        tmp_path / "out",
+    ]
     done = deployed.launchgate(*words)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "expired" in (done.stdout + done.stderr).lower()

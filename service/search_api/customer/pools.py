@@ -72,6 +72,9 @@ class CustomerConnection:
         return StatementFailedError(f"the database refused the search (error {number})")
 
 
+_KEPT_OPEN = 2
+
+
 class CustomerPools:
     """Borrows connections by key; a key stands for one state of one stored connection."""
 
@@ -109,10 +112,14 @@ class CustomerPools:
         return entry.pool
 
     def _open(self, target: Target) -> QueuePool:
+        # Every worker of every slot keeps a pool for every user's database: few are kept open, or a server
+        # that many users share runs out of connections.
+        most = self._settings.customer_pool_size
+        kept = min(_KEPT_OPEN, most)
         pool = QueuePool(
             lambda: cast(DBAPIConnection, self._connector.connect(target)),
-            pool_size=self._settings.customer_pool_size,
-            max_overflow=0,
+            pool_size=kept,
+            max_overflow=most - kept,
             timeout=self._settings.customer_pool_timeout,
             recycle=int(self._settings.pool_recycle),
             reset_on_return=None,
