@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 
 from infra.release import plan, postmortem
@@ -53,7 +54,7 @@ DIST = REPOSITORY / "dist"  # where the deploys look for artifacts, too
 def build(version: VersionOption = None, source: SourceOption = REPOSITORY) -> None:
     """Make dist/V: the wheel, its locked wheelhouse, an SBOM and the manifest. The same content, the same digest."""
     progress = Progress()
-    with _errors_in_one_line(progress), interruptible():
+    with _errors_in_one_line(), interruptible():
         artifact = build_artifact(Source.of(source), version, DIST)
         progress.summary(
             f"{artifact.version} built",
@@ -76,7 +77,7 @@ def release(
 ) -> None:
     """Take a version onto a fleet: check, measure, canary, judge, switch, check again; or take it back."""
     progress = Progress()
-    with _errors_in_one_line(progress), interruptible():
+    with _errors_in_one_line(), interruptible():
         fleet = _fleet(inventory)
         order = Order(
             source=source.resolve(),
@@ -107,7 +108,7 @@ def rollback(
 ) -> None:
     """Switch every app host back to the release before, and show that all is well there."""
     progress = Progress()
-    with _errors_in_one_line(progress), interruptible():
+    with _errors_in_one_line(), interruptible():
         fleet = _fleet(inventory)
         order = Order(
             source=REPOSITORY,
@@ -124,7 +125,7 @@ def rollback(
 def demo() -> None:
     """A fleet, a release, a better one, and one that fails under load and is taken back."""
     progress = Progress()
-    with _errors_in_one_line(progress), interruptible():
+    with _errors_in_one_line(), interruptible():
         sandbox = REPOSITORY / "inventories" / "sandbox.py"
         state_dir = locations.fleet_directory(locations.fleet_name())
         code = tell(
@@ -239,16 +240,16 @@ def _fleet(inventory: Path) -> Fleet:
 
 
 @contextmanager
-def _errors_in_one_line(progress: Progress) -> Iterator[None]:
+def _errors_in_one_line() -> Iterator[None]:
     """Errors that an operator can mend are one line and the design's exit code, never a traceback."""
     try:
         yield
     except InventoryError as wrong:
-        raise _ended(progress, str(wrong), 2) from None
+        raise _ended(str(wrong), 2) from None
     except (ReleaseError, Interrupted) as wrong:
-        raise _ended(progress, str(wrong), wrong.exit_code) from None
+        raise _ended(str(wrong), wrong.exit_code) from None
 
 
-def _ended(progress: Progress, text: str, code: int) -> typer.Exit:
-    progress.console.print(f"[bold red]launchgate:[/] {escape(text)}")
+def _ended(text: str, code: int) -> typer.Exit:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]launchgate:[/] {escape(text)}")
     return typer.Exit(code)

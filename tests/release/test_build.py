@@ -245,4 +245,4 @@ def test_the_module_runs_without_the_rest_of_the_command_line() -> None:
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "not a release number" in done.stdout
+    assert "not a release number" in done.stderr
