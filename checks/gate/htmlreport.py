@@ -22,8 +22,11 @@ def render_html(report: dict[str, Any]) -> str:
     chapters: dict[str, list[dict[str, Any]]] = {}
     for one in report["items"]:
         chapters.setdefault(one["chapter"], []).append(one)
+    steps = [step for step in report.get("timeline") or () if isinstance(step, dict)]
     return _template().render(
         report=report,
+        failed=next((step for step in steps if step.get("outcome") == "failed"), None),
+        taken_back=any(step.get("name") == "back" and step.get("outcome") == "done" for step in steps),
         chapters=chapters,
         reds=_reds(report),
         waived=[one for one in report["items"] if one["outcome"] in (Outcome.WAIVED, Outcome.ATTESTED)],

@@ -27,9 +27,8 @@ from infra.release.verdict import Buying
 UP_SECONDS = 900.0
 EVIDENCE_SECONDS = 900.0
 PROBE_RATE = 50.0
-LOAD_RATE = (
-    20.0  # beside the prober's 50/s; two cores carry machines, service, databases and generators together
-)
+# Requests/s of a release's own loads: two cores carry machines, service, databases, generators and prober together.
+RATE_BESIDE_PROBER, RATE_ALONE = 20.0, 40.0
 PROBE_SECONDS = 900.0
 RELEASED, ROLLED_BACK = 0, 4
 LARGEST_PATCH_LEVEL = 99
@@ -75,14 +74,14 @@ def tell(
         examined = [work.enter_context(_examined(tools, made, state_dir, scratch)) for made in (good, bad)]
         fleet = open_fleet()
 
-        def put(artifact: Artifact, checkout: Path, wanted: int) -> None:
+        def put(artifact: Artifact, checkout: Path, wanted: int, rate: float) -> None:
             order = Order(
                 source=checkout,
                 dist=dist,
                 version=artifact.version,
                 allow_unimplemented=True,
-                load=LoadWish(rate=LOAD_RATE),
-                buying=Buying(rate=LOAD_RATE),
+                load=LoadWish(rate=rate),
+                buying=Buying(rate=rate),
             )
             code = release(order, fleet, tools, progress)
             if code != wanted:
@@ -91,19 +90,19 @@ def tell(
                 )
 
         progress.heading(f"2 · {versions.first.version}: onto the fleet")
-        put(versions.first, source, RELEASED)
+        put(versions.first, source, RELEASED, RATE_BESIDE_PROBER)
 
         with progress.working("the code of the third version is still being examined"):
             for wait in examined:  # while a prober counts lost requests, only the release may use the machine
                 wait()
         progress.heading(f"3 · {versions.better.version}: released before a prober that never retries")
         with _probed(tools, scratch) as probed:
-            put(versions.better, source, RELEASED)
+            put(versions.better, source, RELEASED, RATE_BESIDE_PROBER)
         lost = probed()
         _say_lost(lost, progress)
 
         progress.heading(f"4 · {versions.bad.version}: answers well until there is load")
-        put(versions.bad, versions.bad_source.directory, ROLLED_BACK)
+        put(versions.bad, versions.bad_source.directory, ROLLED_BACK, RATE_ALONE)
     return _summary(fleet, versions, lost, time.monotonic() - began, progress)
 
 
