@@ -37,5 +37,5 @@ clean: ## take fleets down, remove what was built (the package cache stays: rm -
 	rm -rf .venv dist build out .launchgate .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
 
 lock: ## lock the requirements anew, with hashes
-	@for audience in service toolkit; do $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	@for audience in service toolkit installer; do $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header requirements/$$audience.in -o requirements/$$audience.txt; done

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from loadtests.wire import Pool
 
 CPU = "search_api_cpu_seconds_total"
+SERVED = "http_requests_total"
 # Names in the verdict, and the metric behind each, summed over its labels.
 COUNTERS = {
     "sql_statements": "sql_statements_total",
@@ -52,6 +53,9 @@ def per_request(
 ) -> tuple[float, dict[str, float]]:
     """CPU-ms and counters per request between two readings.
 
+    The counters hold everything the machine served meanwhile, users' requests too, so they are divided by what
+    it served, not by the `requests` that the slice sent.
+
     Raises ScrapeError when a counter went backwards (a restart).
     """
     if requests <= 0:
@@ -60,5 +64,6 @@ def per_request(
     backwards = [name for name, value in spent.items() if value < 0]
     if backwards:
         raise ScrapeError(f"{backwards[0]} went backwards: the service restarted during the slice")
-    counters = {name: spent[metric] / requests for name, metric in COUNTERS.items() if metric in spent}
-    return spent[CPU] * 1000 / requests, counters
+    served = max(float(requests), after.get(SERVED, 0.0) - before.get(SERVED, 0.0))
+    counters = {name: spent[metric] / served for name, metric in COUNTERS.items() if metric in spent}
+    return spent[CPU] * 1000 / served, counters

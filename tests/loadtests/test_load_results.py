@@ -155,6 +155,14 @@ def test_metrics_are_summed_by_name() -> None:
         scrape.parse('a{x="1"}\n')
 
 
+def test_costs_are_shared_by_everything_that_was_served_meanwhile() -> None:
+    before = {scrape.CPU: 1.0, "sql_statements_total": 100.0, scrape.SERVED: 50.0}
+    after = {scrape.CPU: 1.4, "sql_statements_total": 180.0, scrape.SERVED: 90.0}
+    cpu, counters = scrape.per_request(before, after, 10)
+    assert cpu == pytest.approx(10.0)
+    assert counters == {"sql_statements": pytest.approx(2.0)}
+
+
 def test_costs_are_differences_per_request() -> None:
     before = {scrape.CPU: 1.0, "sql_statements_total": 10.0}
     after = {scrape.CPU: 1.5, "sql_statements_total": 40.0, "redis_commands_total": 5.0}
