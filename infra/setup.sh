@@ -5,9 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PACKAGES=(
-    systemd-container mmdebstrap apt-cacher-ng iproute2 openssh-client util-linux procps ca-certificates  # sandbox
-    git                                                                                                # builds
-    mariadb-server-core mariadb-client-core redis-server                                               # service's tests
+    systemd-container mmdebstrap gpg arch-test libdpkg-perl mount apt-cacher-ng                # sandbox
+    iproute2 openssh-client util-linux procps ca-certificates
+    git                                                                                     # builds
+    mariadb-server-core mariadb-client-core redis-server nftables openssl                   # tests
 )
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 5; }
