@@ -51,10 +51,10 @@ def test_one_item_alone_opens_the_gate(deployed: Fleet, tmp_path: Path) -> None:
 
 @pytest.fixture
 def without_sudo(deployed: Fleet) -> Iterator[None]:
-    deployed.must("db1", "sudo mv /etc/sudoers.d/90-admin /etc/sudoers.d/90-admin.away")
+    deployed.must("lb1", "sudo mv /etc/sudoers.d/90-admin /etc/sudoers.d/90-admin.away")
     yield
     # sudo is gone, so the machine gets it back the way a provider's console would: from a snapshot
-    deployed.launchgate("sandbox", "restore", "deployed", "--host", "db1")
+    deployed.launchgate("sandbox", "restore", "deployed", "--host", "lb1")
 
 
 @pytest.mark.usefixtures("without_sudo")
