@@ -206,10 +206,12 @@ def the_untested_file_is_left_out_of_the_measurement(bench: Workbench) -> Iterat
     yield
     pocket.append("service/search_api/untested.py", f'"""Untested."""\n{_UNTESTED}')
     settings = pocket.path("pyproject.toml")
+    written = settings.read_text()
+    listed = re.compile(r"(\[tool\.coverage\.run\]\n(?:[^\[\n].*\n)*?omit = \[)")
     settings.write_text(
-        settings.read_text().replace(
-            "[tool.coverage.run]", '[tool.coverage.run]\nomit = ["*/untested.py"]', 1
-        )
+        listed.sub(r'\1"*/untested.py", ', written, count=1)
+        if listed.search(written)
+        else written.replace("[tool.coverage.run]", '[tool.coverage.run]\nomit = ["*/untested.py"]', 1)
     )
     pocket.look(COVERAGE)
     pocket.require(COVERAGE, "FAIL")
