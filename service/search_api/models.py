@@ -1,9 +1,9 @@
 """The service's own tables."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Float, ForeignKey, Index, Integer, String
+from sqlalchemy import JSON, Boolean, Date, Float, ForeignKey, Index, Integer, String
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -122,6 +122,41 @@ class SearchRecord(Base):
     created_at: Mapped[datetime] = mapped_column(index=True)
 
     __table_args__ = (Index("ix_search_records_user_id_created_at", "user_id", "created_at"),)
+
+
+class AiCall(Base):
+    """One call to the AI and what it cost, in billionths of a US dollar."""
+
+    __tablename__ = "ai_calls"
+    id: Mapped[str] = mapped_column(UUID_TEXT, primary_key=True)
+    user_id: Mapped[str] = mapped_column(UUID_TEXT, ForeignKey("users.id"))
+    api_key_id: Mapped[str | None] = mapped_column(UUID_TEXT)
+    operation: Mapped[str] = mapped_column(String(32))
+    model: Mapped[str] = mapped_column(String(128))
+    outcome: Mapped[str] = mapped_column(String(32))
+    prompt_tokens: Mapped[int] = mapped_column(Integer)
+    completion_tokens: Mapped[int] = mapped_column(Integer)
+    cost_nano_usd: Mapped[int] = mapped_column(mysql.BIGINT)
+    milliseconds: Mapped[float] = mapped_column(Float(53))
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+    __table_args__ = (Index("ix_ai_calls_user_id_created_at", "user_id", "created_at"),)
+
+
+class SearchRollup(Base):
+    """Sums of one user's searches of one UTC day in one mode; ``total_ms``, ``min_ms``, ``max_ms`` are milliseconds."""
+
+    __tablename__ = "search_rollups"
+    user_id: Mapped[str] = mapped_column(UUID_TEXT, ForeignKey("users.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True, index=True)
+    search_mode: Mapped[str] = mapped_column(String(16), primary_key=True)
+    searches: Mapped[int] = mapped_column(Integer)
+    failed: Mapped[int] = mapped_column(Integer)
+    cache_hits: Mapped[int] = mapped_column(Integer)
+    results: Mapped[int] = mapped_column(mysql.BIGINT)
+    total_ms: Mapped[float] = mapped_column(Float(53))
+    min_ms: Mapped[float] = mapped_column(Float(53))
+    max_ms: Mapped[float] = mapped_column(Float(53))
 
 
 class SchemaContract(Base):
