@@ -20,7 +20,7 @@ from search_api.errors import ApiError
 from search_api.logs import configure_logs
 from search_api.metrics import forget_start_up_cpu
 from search_api.middleware import BodyLimitMiddleware, RequestMiddleware
-from search_api.routes import auth, databases, health, keys, search
+from search_api.routes import auth, databases, health, keys, management, search
 from search_api.services import Services
 from search_api.settings import Settings, load_settings
 from search_api.version import __version__
@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
     )
     app.state.settings = settings
-    for module in (auth, keys, databases, search, health):
+    for module in (auth, keys, databases, search, management, health):
         app.include_router(module.router)
     _answer_errors_in_the_envelope(app)
     # The last one added is the outermost.
