@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BufferedReader
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pymysql
 from pymysql.connections import Connection
@@ -25,6 +25,11 @@ BROKEN_PROTOCOL = (
 _HANDSHAKE_BYTES = 1 << 20
 _ANSWER_BYTES = 64 << 20
 
+if TYPE_CHECKING:
+    _Connection = Connection[Cursor]
+else:
+    _Connection = Connection
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -38,7 +43,7 @@ class AnswerTooLargeError(pymysql.err.OperationalError):
     """The server sent more than any answer may have."""
 
 
-class BoundedConnection(Connection[Cursor]):
+class BoundedConnection(_Connection):
     """A connection that reads so many bytes in so much time and then gives up.
 
     PyMySQL's own time-out is one of silence: a server that sends a byte now and then would hold a thread for ever,

@@ -2,7 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -24,6 +24,7 @@ from search_api.vault import UnreadableCredentialError
 router = APIRouter(prefix="/api/v1/databases", tags=["databases"])
 
 _AT_ONCE = 8
+SUGGESTION = "Check host, port, user name, password and the server's firewall."
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._:\-]+$")]
@@ -71,6 +72,44 @@ class DatabaseOut(BaseModel):
     lastConnected: UtcTime | None
     createdAt: UtcTime
     updatedAt: UtcTime
+
+
+class TriedOut(BaseModel):
+    """``responseTime`` is milliseconds; ``version`` is what the server calls itself, ``suggestion`` what may help."""
+
+    connected: bool
+    message: str
+    responseTime: float
+    version: str | None = None
+    suggestion: str | None = None
+
+
+class ColumnOut(BaseModel):
+    """A column of a table."""
+
+    name: str
+    type: str
+    isFullTextIndexed: bool
+    isSearchable: bool
+
+
+class IndexOut(BaseModel):
+    """A FULLTEXT index; ``cardinality`` is absent where the server does not say it."""
+
+    name: str
+    columns: list[str]
+    type: Literal["FULLTEXT"] = "FULLTEXT"
+    cardinality: int | None = None
+
+
+class TableOut(BaseModel):
+    """A table of the user's database."""
+
+    database: str
+    table: str
+    columns: list[ColumnOut]
+    fullTextIndexes: list[IndexOut]
+    estimatedRows: int
 
 
 @router.post("", status_code=201, response_model_exclude_none=True)
@@ -169,31 +208,31 @@ def delete_database(
 @router.post("/{connection_id}/test", response_model_exclude_none=True)
 def try_database(
     request: Request, connection_id: str, services: AppServices, caller: Login
-) -> Envelope[dict[str, Any]]:
+) -> Envelope[TriedOut]:
     """``{connected, message}`` with 200 either way; ``responseTime`` is milliseconds."""
     with services.session() as session:
         row = find_connection(session, caller.user.id, connection_id)
     started = time.perf_counter()
     connected, message, version = _reach(services, row)
-    answer = {"connected": connected, "message": message}
-    answer["responseTime"] = round((time.perf_counter() - started) * 1000, 2)
-    if connected:
-        answer["version"] = version
-        with services.session() as session:
-            session.execute(
-                update(DatabaseConnection)
-                .where(DatabaseConnection.id == row.id, DatabaseConnection.user_id == caller.user.id)
-                .values(last_connected=now())
-            )
-    else:
-        answer["suggestion"] = "Check host, port, user name, password and the server's firewall."
-    return ok(request, answer)
+    milliseconds = round((time.perf_counter() - started) * 1000, 2)
+    if not connected:
+        return ok(
+            request,
+            TriedOut(connected=False, message=message, responseTime=milliseconds, suggestion=SUGGESTION),
+        )
+    with services.session() as session:
+        session.execute(
+            update(DatabaseConnection)
+            .where(DatabaseConnection.id == row.id, DatabaseConnection.user_id == caller.user.id)
+            .values(last_connected=now())
+        )
+    return ok(request, TriedOut(connected=True, message=message, responseTime=milliseconds, version=version))
 
 
-@router.get("/{connection_id}/schema")
+@router.get("/{connection_id}/schema", response_model_exclude_none=True)
 def read_database_schema(
     request: Request, connection_id: str, services: AppServices, caller: Login
-) -> Envelope[list[dict[str, Any]]]:
+) -> Envelope[list[TableOut]]:
     """Tables, their columns and FULLTEXT indexes. 502 CONNECTION_ERROR when the database cannot be reached."""
     with services.session() as session:
         row = find_connection(session, caller.user.id, connection_id)
@@ -264,24 +303,23 @@ def _shown(row: DatabaseConnection) -> DatabaseOut:
     )
 
 
-def _shown_table(database: str, table: Table) -> dict[str, Any]:
+def _shown_table(database: str, table: Table) -> TableOut:
     indexed = {name for index in table.indexes for name in index.columns}
-    return {
-        "database": database,
-        "table": table.name,
-        "columns": [
-            {
-                "name": column.name,
-                "type": column.type,
-                "isFullTextIndexed": column.name in indexed,
-                "isSearchable": column.is_text,
-            }
+    return TableOut(
+        database=database,
+        table=table.name,
+        columns=[
+            ColumnOut(
+                name=column.name,
+                type=column.type,
+                isFullTextIndexed=column.name in indexed,
+                isSearchable=column.is_text,
+            )
             for column in table.columns
         ],
-        "fullTextIndexes": [
-            {"name": index.name, "columns": list(index.columns), "type": "FULLTEXT"}
-            | ({} if index.cardinality is None else {"cardinality": index.cardinality})
+        fullTextIndexes=[
+            IndexOut(name=index.name, columns=list(index.columns), cardinality=index.cardinality)
             for index in table.indexes
         ],
-        "estimatedRows": table.estimated_rows,
-    }
+        estimatedRows=table.estimated_rows,
+    )
