@@ -79,9 +79,22 @@ def build_document(routers: Sequence[APIRouter]) -> JsonObject:
     schemas.update(_documented_shapes())
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    for schema in schemas.values():
+        _leave_out_what_is_null(schema)
     for route, method, operation in _operations(document, routes):
         _describe(route, method, operation)
     return document
+
+
+def _leave_out_what_is_null(schema: JsonObject) -> None:
+    """Answers leave out what is null: such a property is not required."""
+    nullable = {
+        name
+        for name, inner in schema.get("properties", {}).items()
+        if {"type": "null"} in inner.get("anyOf", [])
+    }
+    if "required" in schema:
+        schema["required"] = [name for name in schema["required"] if name not in nullable]
 
 
 def needs_of(route: APIRoute) -> Needs:
