@@ -63,10 +63,8 @@ def read_asset(request: Request, name: str) -> Response:
 
 
 def _send(request: Request, asset: Asset) -> Response:
-    headers = {
-        "etag": asset.tag,
-        "cache-control": _ONE_DAY if "javascript" in asset.media_type else "no-cache",
-    }
+    # Kept by the browser and asked after each time: a release may bring another.
+    headers = {"etag": asset.tag, "cache-control": "no-cache"}
     if request.headers.get("if-none-match", "").removeprefix("W/") == asset.tag:
         return Response(status_code=304, headers=headers)
     return Response(asset.content, headers=headers, media_type=asset.media_type)
