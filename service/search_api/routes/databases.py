@@ -2,14 +2,13 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
 from sqlalchemy import update
 
 from search_api.authentication import Login
-from search_api.clock import UtcTime, now
+from search_api.clock import now
 from search_api.connections import find_connection, list_connections, pool_key, target_of
 from search_api.customer.connect import CannotConnectError, Target, server_version
 from search_api.customer.pools import StatementFailedError, StatementTimeoutError
@@ -18,6 +17,15 @@ from search_api.envelope import Done, Envelope, ok
 from search_api.errors import ApiError
 from search_api.ids import new_id
 from search_api.models import DatabaseConnection
+from search_api.routes.database_models import (
+    ChangeBody,
+    ColumnOut,
+    CreateBody,
+    DatabaseOut,
+    IndexOut,
+    TableOut,
+    TriedOut,
+)
 from search_api.services import AppServices, Services
 from search_api.vault import UnreadableCredentialError
 
@@ -25,91 +33,6 @@ router = APIRouter(prefix="/api/v1/databases", tags=["databases"])
 
 _AT_ONCE = 8
 SUGGESTION = "Check host, port, user name, password and the server's firewall."
-
-Name = Annotated[str, Field(min_length=1, max_length=255)]
-Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._:\-]+$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-DatabaseName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00/\\]+$")]
-UserName = Annotated[str, Field(min_length=1, max_length=128)]
-Password = Annotated[str, Field(max_length=255)]
-
-
-class CreateBody(BaseModel):
-    """``ssl: true`` verifies the server's certificate."""
-
-    name: Name
-    host: Host
-    port: Port = 3306
-    database: DatabaseName
-    username: UserName
-    password: Password | None = None
-    ssl: bool = False
-
-
-class ChangeBody(BaseModel):
-    """What is absent stays."""
-
-    name: Name | None = None
-    host: Host | None = None
-    port: Port | None = None
-    database: DatabaseName | None = None
-    username: UserName | None = None
-    password: Password | None = None
-    ssl: bool | None = None
-
-
-class DatabaseOut(BaseModel):
-    """A connection as the API shows it; the password is never part of it."""
-
-    id: str
-    name: str
-    host: str
-    port: int
-    database: str
-    username: str
-    ssl: bool
-    isActive: bool
-    lastConnected: UtcTime | None
-    createdAt: UtcTime
-    updatedAt: UtcTime
-
-
-class TriedOut(BaseModel):
-    """``responseTime`` is milliseconds; ``version`` is what the server calls itself, ``suggestion`` what may help."""
-
-    connected: bool
-    message: str
-    responseTime: float
-    version: str | None = None
-    suggestion: str | None = None
-
-
-class ColumnOut(BaseModel):
-    """A column of a table."""
-
-    name: str
-    type: str
-    isFullTextIndexed: bool
-    isSearchable: bool
-
-
-class IndexOut(BaseModel):
-    """A FULLTEXT index; ``cardinality`` is absent where the server does not say it."""
-
-    name: str
-    columns: list[str]
-    type: Literal["FULLTEXT"] = "FULLTEXT"
-    cardinality: int | None = None
-
-
-class TableOut(BaseModel):
-    """A table of the user's database."""
-
-    database: str
-    table: str
-    columns: list[ColumnOut]
-    fullTextIndexes: list[IndexOut]
-    estimatedRows: int
 
 
 @router.post("", status_code=201, response_model_exclude_none=True)
