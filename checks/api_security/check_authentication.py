@@ -29,6 +29,9 @@ PUBLIC = {
     "GET /health/ready",
     f"GET {PREFIX}/status",
     f"GET {PREFIX}/management/health",
+    f"GET {PREFIX}/openapi.json",
+    f"GET {PREFIX}/docs",
+    f"GET {PREFIX}/docs/{{name}}",
     f"POST {PREFIX}/auth/register",
     f"POST {PREFIX}/auth/login",
 }

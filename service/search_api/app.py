@@ -13,14 +13,16 @@ from prometheus_client.multiprocess import mark_process_dead
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 
+from search_api.cors import EnvelopedCors
+from search_api.documentation import page
+from search_api.documentation.described_api import DescribedApi
 from search_api.envelope import error_response
 from search_api.errors import ApiError
 from search_api.logs import configure_logs
 from search_api.metrics import forget_start_up_cpu
 from search_api.middleware import BodyLimitMiddleware, RequestMiddleware
-from search_api.routes import auth, databases, health, keys, search
+from search_api.routes import auth, databases, health, keys, management, search
 from search_api.services import Services
 from search_api.settings import Settings, load_settings
 from search_api.version import __version__
@@ -32,22 +34,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application. Raises SettingsError when the settings cannot be used."""
     settings = settings or load_settings()
     configure_logs(settings)
-    app = FastAPI(
-        title="Search API",
-        version=__version__,
-        lifespan=_lifespan,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-    )
+    app = DescribedApi(lifespan=_lifespan)
     app.state.settings = settings
-    for module in (auth, keys, databases, search, health):
-        app.include_router(module.router)
+    for module in (auth, keys, databases, search, management, health, page):
+        app.add_described(module.router)
     _answer_errors_in_the_envelope(app)
     # The last one added is the outermost.
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     app.add_middleware(
-        CORSMiddleware,
+        EnvelopedCors,
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],

@@ -15,6 +15,30 @@ from search_api.version import __version__
 
 DONE, FAILED, USAGE = 0, 1, 2
 
+_EXAMPLES = {
+    "serve": """examples:
+  search-api serve --uds /run/search-api/http.sock
+  search-api serve --host 127.0.0.1 --port 8000 --workers 2""",
+    "migrate": """examples:
+  search-api migrate             to the newest revision; says when there is nothing to do
+  search-api migrate --down 0008 back to a revision; the newer tables and columns are lost""",
+    "check-settings": """examples:
+  search-api check-settings      exit code 0 good, 2 not; one line names the setting that is wrong""",
+    "env-example": """examples:
+  search-api env-example > .env.example""",
+    "create-admin": """examples:
+  search-api create-admin --email root@example.com < password-file
+Run again with the same password it changes nothing; with another it sets that one and ends older logins.""",
+    "rotate-encryption-key": """how to change the key, without an interruption:
+  1. make one:             openssl rand -base64 32
+  2. on every host, second: SEARCH_API_ENCRYPTION_KEYS=old:...,new:...   restart one host after the other
+  3. on every host, first:  SEARCH_API_ENCRYPTION_KEYS=new:...,old:...   restart one host after the other
+  4. on one host:          search-api rotate-encryption-key
+  5. when it exits with 0, on every host: SEARCH_API_ENCRYPTION_KEYS=new:...
+It can be broken off and run again. Exit code 1: credentials that do not decrypt are named and left as they are;
+their users must send the password again, or delete the connection, before the old key goes.""",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns 0 done, 1 failed, 2 wrong use or settings that cannot be used."""
@@ -45,13 +69,19 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--workers", type=int, help="worker processes (default: the setting)")
     migrate = commands.add_parser("migrate", help="bring the schema to the newest revision")
     migrate.add_argument("--down", metavar="REV", help="take the schema back to this revision, or to base")
-    commands.add_parser("check-settings", help="judge the settings")
+    commands.add_parser("check-settings", help="judge the settings and say what they are, without secrets")
     commands.add_parser("env-example", help="print .env.example")
     admin = commands.add_parser(
         "create-admin", help="make an administrator; reads the password from standard input"
     )
     admin.add_argument("--email", required=True)
     admin.add_argument("--name", default="Administrator")
+    commands.add_parser(
+        "rotate-encryption-key", help="re-encrypt stored credentials under the first encryption key"
+    )
+    for name, command in commands.choices.items():
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
+        command.epilog = _EXAMPLES.get(name)
     return parser
 
 
@@ -81,7 +111,10 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 def _check_settings(_options: argparse.Namespace) -> int:
+    from search_api.settings_report import report
+
     settings = load_settings()
+    print(report(settings), end="")
     print(f"settings: good for {settings.environment}")
     return DONE
 
@@ -106,6 +139,19 @@ def _create_admin(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _rotate_encryption_key(_options: argparse.Namespace) -> int:
+    from search_api.rotation import rotate_encryption_key
+
+    settings = load_settings()
+    done = rotate_encryption_key(settings, lambda count: print(f"re-encrypted so far: {count}", flush=True))
+    print(f"key {done.key_id}: {done.rotated} re-encrypted, {len(done.unreadable)} do not decrypt")
+    for connection_id in done.unreadable:
+        _complain(
+            f"connection {connection_id}: its credential does not decrypt and was left as it is", FAILED
+        )
+    return FAILED if done.unreadable else DONE
+
+
 def _complain(message: str, code: int) -> int:
     print(f"search-api: {message}", file=sys.stderr)
     return code
@@ -117,6 +163,7 @@ _COMMANDS = {
     "check-settings": _check_settings,
     "env-example": _env_example,
     "create-admin": _create_admin,
+    "rotate-encryption-key": _rotate_encryption_key,
 }
 
 if __name__ == "__main__":

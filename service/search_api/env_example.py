@@ -19,6 +19,8 @@ def render_env_example() -> str:
 
 def _entry(name: str, field: FieldInfo) -> str:
     secret = isinstance(field.default, SecretStr)
-    value = "" if secret or field.default is None or field.default == () else field.default
+    value = "" if secret or field.default is None else field.default
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
     note = f"# {field.description}{' (SECRET)' if secret else ''}"
     return f"\n{note}\n{PREFIX}{name.upper()}={value}\n"

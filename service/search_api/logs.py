@@ -7,10 +7,12 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+from pydantic import SecretStr
 
 from search_api.settings import Settings
 
 STRUCK = "[removed]"
+_SHORTEST_SECRET = 8
 _SECRET_NAMES = re.compile(
     r"password|secret|token|authorization|api_?key$|pepper|credential|cookie", re.IGNORECASE
 )
@@ -89,12 +91,8 @@ def _clean(value: Any, secrets: tuple[str, ...]) -> Any:
 
 
 def _secret_values(settings: Settings) -> tuple[str, ...]:
-    values = [
-        settings.database_password,
-        settings.migrate_database_password,
-        settings.redis_password,
-        settings.jwt_secret,
-        settings.api_key_pepper,
-        settings.encryption_keys,
-    ]
-    return tuple(text for value in values if len(text := value.get_secret_value()) >= 8)
+    """Every secret setting, and the keys inside the list of encryption keys, longest first."""
+    values = [value for _, value in settings if isinstance(value, SecretStr)]
+    texts = {value.get_secret_value() for value in values}
+    texts |= {part for text in texts for entry in text.split(",") for part in entry.split(":", 1)}
+    return tuple(sorted((text for text in texts if len(text) >= _SHORTEST_SECRET), key=len, reverse=True))

@@ -42,6 +42,10 @@ class RequestMiddleware:
             return
         answer = _Answer(scope, send)
         started = time.perf_counter()
+        if scope["method"] == "HEAD":
+            # Answered as GET is; the server leaves the body out by the method that it received.
+            scope = dict(scope, method="GET")
+            answer = _Answer(scope, send, method="HEAD")
         self._describe(scope)
         structlog.contextvars.bind_contextvars(request_id=scope["request_id"])
         try:
@@ -66,7 +70,7 @@ class RequestMiddleware:
 
     def _count(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        method = answer.method if answer.method in _METHODS else "OTHER"
         metrics.HTTP_REQUESTS.labels(method, route, str(answer.status)).inc()
         metrics.HTTP_SECONDS.labels(method, route).observe(seconds)
         metrics.HTTP_BYTES.labels(route).inc(answer.body_bytes)
@@ -90,9 +94,10 @@ _METHODS = {"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"}
 class _Answer:
     """Watches the answer pass and adds the headers that every answer has."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, method: str | None = None) -> None:
         self._scope = scope
         self._send = send
+        self.method = method or scope["method"]
         self.status = 0
         self.body_bytes = 0
 

@@ -9,7 +9,18 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-UUID_TEXT = mysql.CHAR(36, charset="ascii", collation="ascii_bin")
+
+class IdText(TypeDecorator[str]):
+    """An id. Text of a caller that is not ASCII stands for no row: MySQL refuses to compare it at all."""
+
+    impl = mysql.CHAR(36, charset="ascii", collation="ascii_bin")
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 (SQLAlchemy's signature)
+        return value if value is None or value.isascii() else ""
+
+
+UUID_TEXT = IdText()
 DIGEST_TEXT = mysql.CHAR(64, charset="ascii", collation="ascii_bin")
 EXACT_TEXT = "utf8mb4_bin"
 

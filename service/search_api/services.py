@@ -11,6 +11,7 @@ from search_api.customer.connect import Connector
 from search_api.customer.pools import CustomerPools
 from search_api.customer.schema import SchemaCache
 from search_api.database import open_engine, session_of
+from search_api.parts import PartsWatch
 from search_api.passwords import Passwords
 from search_api.settings import Settings
 from search_api.tokens import Tokens
@@ -32,6 +33,7 @@ class Services:
         self.pools = CustomerPools(settings, self.connector)
         self.schemas = SchemaCache(settings.schema_cache_seconds)
         self.usage = UsageCounter(self.engine, settings.usage_flush_seconds)
+        self.parts = PartsWatch()
         self.draining = False
 
     def session(self) -> AbstractContextManager[Session]:

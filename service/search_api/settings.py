@@ -24,6 +24,12 @@ from search_api.secret_strength import (
 PREFIX = "SEARCH_API_"
 LOOPBACK_NAMES = {"localhost", "127.0.0.1", "::1"}
 
+# Where a fleet's own machines are, unless the operator says so more exactly.
+PRIVATE_NETWORKS = tuple(
+    ip_network(text)
+    for text in ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
+
 Environment = Literal["development", "test", "staging", "production"]
 Network = IPv4Network | IPv6Network
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -169,6 +175,10 @@ class Settings(BaseSettings):
         30, ge=1, le=300, description="life of a cached API key; revoking ends it at once"
     )
     usage_flush_seconds: Seconds = Field(5, description="counted API key uses are written this often")
+    metrics_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        PRIVATE_NETWORKS,
+        description="CIDRs, comma separated, that may read /metrics; so may a caller at the Unix socket itself",
+    )
     metrics_dir: Path | None = Field(
         None, description="directory for metrics of several workers; emptied at start"
     )
@@ -184,7 +194,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, CredentialFiles(settings_cls), env_settings
 
-    @field_validator("trusted_proxies", "customer_allowed_networks", mode="before")
+    @field_validator("trusted_proxies", "customer_allowed_networks", "metrics_networks", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
         if not isinstance(value, str):

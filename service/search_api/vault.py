@@ -23,6 +23,11 @@ class Vault:
         self._keys = {key_id: AESGCM(key) for key_id, key in parse_encryption_keys(keys).items()}
         self._current = next(iter(self._keys))
 
+    @property
+    def current_key_id(self) -> str:
+        """The id of the key that encrypts."""
+        return self._current
+
     def encrypt(self, password: str, *, owner: str, row: str) -> str:
         """``keyid:base64(nonce + ciphertext + tag)``."""
         nonce = os.urandom(_NONCE_BYTES)

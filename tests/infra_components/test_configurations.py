@@ -1,15 +1,19 @@
 """What the components would write, for every role, with every value filled in."""
 
+import base64
 import configparser
 import dataclasses
+import gzip
 import hashlib
 import re
 from collections.abc import Callable
 
 import pytest
 from jinja2 import UndefinedError
+from search_api.documentation.page import CONTENT_POLICY
 from search_api.settings import Settings as ServiceSettings
 
+from checks.probes.security_headers import HSTS, REQUIRED, faults
 from infra.components.app.deploy import wanted_files
 from infra.components.app.settings import SECRET_NAMES, environment
 from infra.components.firewall.deploy import rules
@@ -18,6 +22,8 @@ from infra.components.mysql import deploy as mysql
 from infra.components.mysql.accounts import accounts_sql, observe_sql, strangers_sql
 from infra.components.mysql.replication import replica_script, replica_seen
 from infra.components.mysql.server import SERVERS
+from infra.components.nginx import landing
+from infra.components.nginx.deploy import DOCS_POLICY
 from infra.components.nginx.deploy import configuration as nginx_files
 from infra.components.redis.deploy import configuration as redis_files
 from infra.components.rendering import render
@@ -29,8 +35,12 @@ At = Callable[..., Target]
 
 
 def texts(wanted: list[Wanted]) -> dict[str, str]:
-    """Path to content."""
-    return {item.path: item.body.decode() for item in wanted if isinstance(item, File)}
+    """Path to content, without what is compressed."""
+    return {
+        item.path: item.body.decode()
+        for item in wanted
+        if isinstance(item, File) and not item.path.endswith(".gz")
+    }
 
 
 def one(wanted: list[Wanted], path: str) -> File:
@@ -85,6 +95,64 @@ def test_the_edge_verifies_every_app_machine_and_hides_what_is_internal(at: At) 
     assert re.search(r"location = /metrics \{\s*return 404;", edge)
     assert re.search(r"location = /health/detailed \{\s*return 404;", edge)
     assert "non_idempotent" not in re.sub(r"#.*", "", edge)
+
+
+def place(configuration: str, name: str) -> str:
+    """The body of a location, up to the brace that closes it."""
+    return configuration.split(f"    location {name} {{\n", 1)[1].split("\n    }\n", 1)[0]
+
+
+def test_the_front_page_is_one_file_with_a_compressed_twin(at: At) -> None:
+    wanted = nginx_files(at("lb"), "bookworm")
+    page, packed = one(wanted, landing.PAGE), one(wanted, f"{landing.PAGE}.gz")
+    assert gzip.decompress(packed.body) == page.body
+    assert len(packed.body) < len(page.body) * 0.6
+    assert one(nginx_files(at("lb"), "bookworm"), f"{landing.PAGE}.gz").body == packed.body
+    text = page.body.decode()
+    # Nothing from elsewhere: no address of another host, no file beside it, no handler that a policy would refuse.
+    assert not re.search(r"https?://|<link|<img|<script [^>]*src|\son[a-z]+=|style=", text)
+    for link in ("/api/v1/docs", "/api/v1/openapi.json", "/api/v1/status"):
+        assert f'href="{link}"' in text
+    assert not [path for path in texts(nginx_files(at("app"), "bookworm")) if path.startswith(landing.FOLDER)]
+
+
+def test_the_front_page_is_sent_from_the_file_and_may_be_kept(at: At) -> None:
+    edge = texts(nginx_files(at("lb"), "bookworm"))["/etc/nginx/conf.d/edge.conf"]
+    front = place(edge, "= /")
+    for line in (
+        "try_files /landing.html =404;",
+        "gzip_static on;",
+        'Cache-Control "public, max-age=300" always;',
+    ):
+        assert line in front
+    assert f"root {landing.FOLDER};" in front
+    assert "proxy_pass" not in front, "it answers when nothing behind does"
+    assert "etag off" not in edge
+
+
+def test_each_place_says_every_header_and_its_own_policy(at: At) -> None:
+    edge = texts(nginx_files(at("lb"), "bookworm"))["/etc/nginx/conf.d/edge.conf"]
+    rest = edge.split("    ssl_certificate_key", 1)[1]
+    policies = []
+    for text in (rest.split("    gzip on;", 1)[0], place(edge, "= /"), place(edge, "/api/v1/docs")):
+        headers = dict(re.findall(r'add_header (\S+) "?(.*?)"? always;', text))
+        headers.pop("Cache-Control", None)
+        assert {name.lower() for name in headers} == {*REQUIRED, HSTS, "x-request-id"}
+        assert faults({name.lower(): [value] for name, value in headers.items()}, 31_536_000) == []
+        policies.append(headers["Content-Security-Policy"])
+    assert len(set(policies)) == 3
+    assert policies[0] == "default-src 'none'; frame-ancestors 'none'"
+    assert policies[1].count("'sha256-") == 2
+    assert policies[2] == DOCS_POLICY == CONTENT_POLICY
+    assert place(edge, "/api/v1/docs").split("proxy_pass", 1)[1] == place(edge, "/").split("proxy_pass", 1)[1]
+
+
+def test_the_policys_hashes_are_those_of_the_page(at: At) -> None:
+    text = one(nginx_files(at("lb"), "bookworm"), landing.PAGE).body.decode()
+    for element in ("script", "style"):
+        (inside,) = re.findall(f"<{element}>(.*?)</{element}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{element}-src 'sha256-{digest}'" in landing.content_policy()
 
 
 def test_the_slots_door_keeps_no_connection_and_follows_the_link(at: At) -> None:

@@ -10,7 +10,7 @@ from search_api import migrate
 from search_api.app import create_app
 from search_api.settings import Settings, load_settings
 from service_client import Client, Person
-from service_processes import MariaDB, mariadb_server, redis_server, serving
+from service_processes import MariaDB, database_server, redis_server, serving
 
 DATABASE_PASSWORD = "Zq8-service-own-pass"
 SEARCHER_PASSWORD = "Yw5-reads-only-pass"
@@ -44,7 +44,7 @@ def _logging_is_left_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
-    with mariadb_server(tmp_path_factory.mktemp("db")) as server:
+    with database_server(tmp_path_factory.mktemp("db")) as server:
         server.run(
             "CREATE DATABASE search_api CHARACTER SET utf8mb4",
             f"CREATE USER search_app@'%' IDENTIFIED BY '{DATABASE_PASSWORD}'",

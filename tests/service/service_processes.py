@@ -138,7 +138,7 @@ def _builder(name: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x5
 
 @dataclass(frozen=True)
 class MariaDB:
-    """A running server; ``unix_socket`` takes root without a password."""
+    """A running server, of either family; ``unix_socket`` takes root without a password."""
 
     port: int
     unix_socket: Path
@@ -157,6 +157,56 @@ class MariaDB:
             for statement in statements:
                 cursor.execute(statement)
             return list(cursor.fetchall())
+
+
+@contextmanager
+def database_server(directory: Path) -> Iterator[MariaDB]:
+    """MariaDB, or MySQL when LAUNCHGATE_TEST_DATABASE=mysql; LAUNCHGATE_TEST_MYSQLD is then the server's path.
+
+    tests/service/unpack_mysqld.sh gets one where the distribution has none.
+    """
+    flavour = os.environ.get("LAUNCHGATE_TEST_DATABASE", "mariadb")
+    if flavour not in ("mariadb", "mysql"):
+        raise RuntimeError(f"LAUNCHGATE_TEST_DATABASE={flavour}: mariadb or mysql")
+    with (mysql_server if flavour == "mysql" else mariadb_server)(directory) as server:
+        yield server
+
+
+@contextmanager
+def mysql_server(directory: Path) -> Iterator[MariaDB]:
+    data, unix_socket, port = directory / "data", directory / "db.sock", free_port()
+    certificates = make_certificates(directory)
+    binary = os.environ.get("LAUNCHGATE_TEST_MYSQLD") or find_binary("mysqld")
+    base = [binary, "--no-defaults", f"--datadir={data}", f"--user={getpass.getuser()}"]
+    subprocess.run([*base, "--initialize-insecure"], check=True, capture_output=True, timeout=120)
+    command = [
+        *base,
+        f"--socket={unix_socket}",
+        f"--port={port}",
+        "--bind-address=127.0.0.1",
+        f"--pid-file={directory / 'db.pid'}",
+        f"--ssl-ca={certificates.ca}",
+        f"--ssl-cert={certificates.certificate}",
+        f"--ssl-key={certificates.key}",
+        "--mysqlx=OFF",
+        "--secure-file-priv=NULL",
+        "--skip-name-resolve",
+        "--disable-log-bin",
+        "--innodb-flush-log-at-trx-commit=0",
+        "--innodb-buffer-pool-size=64M",
+        "--innodb-redo-log-capacity=16M",
+        "--performance-schema=OFF",
+    ]
+    server = MariaDB(port, unix_socket, certificates)
+
+    def ready() -> bool:
+        try:
+            return bool(server.run("SELECT 1"))
+        except pymysql.err.MySQLError:
+            return False
+
+    with running(command, "mysqld", directory / "db.log", ready):
+        yield server
 
 
 @contextmanager

@@ -20,5 +20,6 @@ USE shop_b;
 CREATE TABLE shop_b.articles (
   shelf INT, place INT, title VARCHAR(100), body TEXT, PRIMARY KEY (shelf, place), FULLTEXT (title), FULLTEXT (body)
 ) ENGINE=InnoDB;
-INSERT INTO shop_b.articles SELECT seq DIV 10, seq MOD 10, CONCAT('gadget number', seq), CONCAT('plain text ', seq) FROM seq_0_to_56;
+INSERT INTO shop_b.articles WITH RECURSIVE s (seq) AS (SELECT 0 UNION ALL SELECT seq + 1 FROM s WHERE seq < 56)
+  SELECT seq DIV 10, seq MOD 10, CONCAT('gadget number', seq), CONCAT('plain text ', seq) FROM s;
 INSERT INTO shop_b.articles VALUES (90, 1, 'nginx cookbook', 'recipes for the web server');

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 (the tests' own addresses in the tests' own statements)
 import io
 import os
 import signal
@@ -177,8 +178,34 @@ def test_create_admin_promotes_an_existing_user_and_ends_their_tokens(
     client, person, environment, monkeypatch, capsys
 ):
     assert create_admin(environment, monkeypatch, "Very-Strong-Pass-1", person.email) == 0
-    assert "is an administrator now" in capsys.readouterr().out
+    assert "is an administrator with this password now" in capsys.readouterr().out
     assert client.fault("GET", "/api/v1/auth/profile", person.token) == (401, "INVALID_TOKEN")
+
+
+def test_create_admin_again_with_the_same_password_changes_nothing(
+    client, environment, monkeypatch, capsys, mariadb
+):
+    password, email = "Very-Strong-Pass-1", "again@example.com"
+    assert create_admin(environment, monkeypatch, password, email) == 0
+    login = client.data("POST", "/api/v1/auth/login", json={"email": email, "password": password})
+    before = mariadb.run(f"SELECT * FROM search_api.users WHERE email = '{email}'")
+    capsys.readouterr()
+    assert create_admin(environment, monkeypatch, password, email) == 0
+    assert capsys.readouterr().out == f"{email}: is an administrator with this password, nothing to do\n"
+    assert mariadb.run(f"SELECT * FROM search_api.users WHERE email = '{email}'") == before
+    assert client.data("GET", "/api/v1/auth/profile", login["token"])["role"] == "admin"
+    assert create_admin(environment, monkeypatch, "Another-Strong-Pass-2", email) == 0
+    assert client.fault("GET", "/api/v1/auth/profile", login["token"]) == (401, "INVALID_TOKEN")
+
+
+@pytest.mark.parametrize(
+    "command", ["serve", "migrate", "check-settings", "create-admin", "rotate-encryption-key"]
+)
+def test_help_shows_examples(capsys, command):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert "  search-api " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 (the schema's own numbers in the tests' own statements)
 import os
 import subprocess
 import sys
@@ -5,6 +6,7 @@ import sys
 import pytest
 from conftest import MakeSettings, ServeApp
 from search_api import migrate
+from search_api.database import SCHEMA_NUMBER
 from search_api.version import __version__
 from service_client import Client, Person
 from service_processes import free_port, redis_server
@@ -51,7 +53,7 @@ def test_without_mysql_not_ready_and_every_call_says_503(serve: ServeApp):
 
 
 def test_ready_follows_the_schema(serve: ServeApp, make_settings: MakeSettings, mariadb):
-    mariadb.run("CREATE OR REPLACE DATABASE search_api_health")
+    mariadb.run("DROP DATABASE IF EXISTS search_api_health", "CREATE DATABASE search_api_health")
     with serve(database_name="search_api_health") as served:
 
         def failing() -> dict[str, str]:
@@ -63,11 +65,11 @@ def test_ready_follows_the_schema(serve: ServeApp, make_settings: MakeSettings, 
         migrate.upgrade(make_settings(database_name="search_api_health"))
         assert failing() == {}
         mariadb.run("UPDATE search_api_health.alembic_version SET version_num = '0006'")
-        assert "needs 0007" in failing()["schema"]
-        mariadb.run("UPDATE search_api_health.alembic_version SET version_num = '0009'")
+        assert f"needs {SCHEMA_NUMBER:04d}" in failing()["schema"]
+        mariadb.run(f"UPDATE search_api_health.alembic_version SET version_num = '{SCHEMA_NUMBER + 2:04d}'")
         assert failing() == {}, "old code goes on beside an expanded schema"
-        mariadb.run("UPDATE search_api_health.schema_contract SET oldest_reader = 8")
-        assert "can be read from version 0008 on" in failing()["schema"]
+        mariadb.run(f"UPDATE search_api_health.schema_contract SET oldest_reader = {SCHEMA_NUMBER + 1}")
+        assert f"can be read from version {SCHEMA_NUMBER + 1:04d} on" in failing()["schema"]
         mariadb.run("DELETE FROM search_api_health.schema_contract")
         assert "not complete" in failing()["schema"]
 

@@ -20,7 +20,7 @@ _numbers = itertools.count(1)
 @pytest.fixture
 def empty(mariadb: MariaDB, make_settings: MakeSettings):
     name = f"search_api_m{next(_numbers)}"
-    mariadb.run(f"CREATE OR REPLACE DATABASE {name} CHARACTER SET utf8mb4")
+    mariadb.run(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
     yield make_settings(database_name=name)
     mariadb.run(f"DROP DATABASE {name}")
 
@@ -92,7 +92,8 @@ def test_a_migration_that_waits_too_long_says_so(empty, make_settings):
 
 def test_the_command_migrates_with_the_account_for_it(empty, mariadb, capsys, monkeypatch):
     mariadb.run(
-        "CREATE OR REPLACE USER migrator@'%' IDENTIFIED BY 'Rt4-changes-the-schema'",
+        "DROP USER IF EXISTS migrator@'%'",
+        "CREATE USER migrator@'%' IDENTIFIED BY 'Rt4-changes-the-schema'",
         f"GRANT ALL ON {empty.database_name}.* TO migrator@'%'",
     )
     for name in ("database_name", "database_port", "redis_port", "environment", "password_memory_kib"):

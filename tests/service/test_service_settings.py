@@ -54,6 +54,8 @@ def test_good_settings_load_in_production():
             {"database_tls_ca": "/no/such/ca.pem"},
             "SEARCH_API_DATABASE_TLS_CA: names a file that does not exist",
         ),
+        ({"metrics_networks": "10.0.0.1/8"}, "SEARCH_API_METRICS_NETWORKS: 10.0.0.1/8 has host bits"),
+        ({"metrics_networks": "ops1"}, "SEARCH_API_METRICS_NETWORKS: 'ops1' does not appear"),
         ({"database_host": "db1"}, "SEARCH_API_DATABASE_TLS_CA: is missing and db1 is another machine"),
         ({"redis_host": "cache1"}, "SEARCH_API_REDIS_TLS_CA: is missing and cache1 is another machine"),
     ],
@@ -118,7 +120,15 @@ def test_the_command_refuses_with_exit_code_2_and_one_line(capsys, monkeypatch):
     for name, value in GOOD.items():
         monkeypatch.setenv(f"SEARCH_API_{name.upper()}", value)
     assert main(["check-settings"]) == 0
-    assert capsys.readouterr().out == "settings: good for production\n"
+    printed = capsys.readouterr().out
+    assert printed.endswith("\nsettings: good for production\n")
+    for name in Settings.model_fields:
+        assert f"SEARCH_API_{name.upper()}: " in printed
+    assert "SEARCH_API_JWT_SECRET: secret, set\n" in printed
+    assert "SEARCH_API_WORKERS: 2 (default)\n" in printed
+    assert "SEARCH_API_ENCRYPTION_KEYS: 1 key of 32 random bytes\n" in printed
+    for secret in GOOD.values():
+        assert secret not in printed
     monkeypatch.delenv("SEARCH_API_JWT_SECRET")
     for command in (["check-settings"], ["migrate"], ["serve"], ["create-admin", "--email", "a@example.com"]):
         assert main(command) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from infra.components.naming import component
+from infra.components.nginx import landing
 from infra.components.rendering import render
 from infra.components.target import Target
 from infra.components.tls import deploy as tls
@@ -10,6 +11,11 @@ from infra.operations import files, units
 
 MAIN = "/etc/nginx/nginx.conf"
 SLOT = "/etc/nginx/search-api-slot.conf"
+# The page to try the API in loads scripts, styles and images of the service, and calls it; nothing else.
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 @component("NGINX")
@@ -41,10 +47,13 @@ def configuration(here: Target, codename: str) -> list[files.Wanted]:
             app_name=app_name(here),
             apps=fleet.role("app"),
             tls=tls,
+            landing_folder=landing.FOLDER,
+            landing_policy=landing.content_policy(),
+            docs_policy=DOCS_POLICY,
             # "http2" became a directive of its own in NGINX 1.25.1; bookworm has 1.22.
             http2_directive=codename != "bookworm",
         )
-        wanted.append(files.File("/etc/nginx/conf.d/edge.conf", edge))
+        wanted += [files.File("/etc/nginx/conf.d/edge.conf", edge), *landing.landing_files()]
     if here.has("app"):
         app = render(
             "nginx",

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import pymysql
-from pymysql.connections import Connection
-from pymysql.cursors import Cursor
 
 from search_api.customer.outbound import UnknownHostError, checked_addresses
+from search_api.customer.wire import BROKEN_PROTOCOL, BoundedConnection, Limits, NoClearPassword
 from search_api.database import verifying_context
 from search_api.settings import Settings
 
-PyMySQLConnection: TypeAlias = "Connection[Cursor]"
+PyMySQLConnection: TypeAlias = BoundedConnection
 
 _HELP = {
     1044: "the account may not use this database",
@@ -25,6 +24,8 @@ _HELP = {
     1698: "the server refused user name or password",
     3159: "the server wants an encrypted connection; set ssl to true",
 }
+
+_LONGEST_VERSION = 100
 
 
 class CannotConnectError(Exception):
@@ -59,8 +60,8 @@ class Connector:
         try:
             connection.connect(self._dial(target))
             self._limit(connection)
-        except (pymysql.err.MySQLError, OSError, UnicodeError) as error:
-            with contextlib.suppress(pymysql.err.Error):
+        except (pymysql.err.MySQLError, OSError, *BROKEN_PROTOCOL) as error:
+            with contextlib.suppress(pymysql.err.MySQLError, OSError, *BROKEN_PROTOCOL):
                 connection.close()
             raise CannotConnectError(_explain(error)) from None
         return connection
@@ -100,12 +101,18 @@ def is_mariadb(connection: PyMySQLConnection) -> bool:
 
 
 def server_version(connection: PyMySQLConnection) -> str:
-    """What the server calls itself."""
-    return str(connection.get_server_info())  # type: ignore[no-untyped-call]
+    """What the server calls itself, as far as it can be shown: the server is a stranger."""
+    # MariaDB up to 10 puts a number in front, for replicas of another age that take no larger one.
+    text = str(connection.get_server_info()).removeprefix("5.5.5-")  # type: ignore[no-untyped-call]
+    return "".join(letter for letter in text[:_LONGEST_VERSION] if letter.isprintable())
 
 
 def _unconnected(target: Target, settings: Settings, tls: ssl.SSLContext | None) -> PyMySQLConnection:
-    return Connection(
+    return BoundedConnection(
+        Limits(
+            connect_seconds=settings.customer_connect_timeout + settings.customer_read_timeout,
+            statement_seconds=settings.customer_statement_timeout + settings.customer_read_timeout,
+        ),
         host=target.host,
         port=target.port,
         user=target.username,
@@ -115,6 +122,8 @@ def _unconnected(target: Target, settings: Settings, tls: ssl.SSLContext | None)
         charset="utf8mb4",
         autocommit=True,
         local_infile=False,
+        # Without TLS nobody but the server's own say-so would hide a password that is sent as it is.
+        auth_plugin_map={} if tls else {"mysql_clear_password": NoClearPassword, "dialog": NoClearPassword},
         connect_timeout=settings.customer_connect_timeout,
         read_timeout=settings.customer_read_timeout,
         write_timeout=settings.customer_read_timeout,
@@ -134,6 +143,8 @@ def _explain(error: Exception) -> str:
         return "the server did not answer in time"
     if isinstance(original, ConnectionRefusedError):
         return "nothing listens at this host and port"
+    if isinstance(original, BROKEN_PROTOCOL):
+        return "the server does not speak MySQL's protocol"
     number = original.args[0] if original.args and isinstance(original.args[0], int) else 0
     if number == 2026:
         return "the server offers no encrypted connection"

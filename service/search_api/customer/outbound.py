@@ -11,7 +11,9 @@ Network = IPv4Network | IPv6Network
 
 # Globally routable by number, yet answered by the cloud's own fabric.
 _METADATA = (IPv4Address("168.63.129.16"), IPv4Address("100.100.100.200"), IPv4Address("192.0.0.192"))
-_NAT64 = IPv6Network("64:ff9b::/96")
+# IPv6 addresses whose last 32 bits are an IPv4 address that somebody else dials: NAT64, and the old "compatible" form.
+_CARRIERS = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
 
 
 class UnknownHostError(Exception):
@@ -45,6 +47,8 @@ def is_allowed(address: Address, allowed: Sequence[Network]) -> bool:
     address = _embedded(address)
     if any(address.version == network.version and address in network for network in allowed):
         return True
+    if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
+        return False
     return address.is_global and not address.is_multicast and address not in _METADATA
 
 
@@ -52,6 +56,6 @@ def _embedded(address: Address) -> Address:
     if isinstance(address, IPv4Address):
         return address
     inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-    if inner is None and address in _NAT64:
+    if inner is None and any(address in carrier for carrier in _CARRIERS) and int(address) > 1:
         inner = IPv4Address(int(address) & 0xFFFFFFFF)
     return inner or address

@@ -16,6 +16,7 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from search_api import metrics
 from search_api.customer.connect import CannotConnectError, Connector, Target
+from search_api.customer.wire import BROKEN_PROTOCOL, AnswerTooLargeError, BoundedConnection
 from search_api.database import count_connections
 from search_api.settings import Settings
 
@@ -51,12 +52,19 @@ class CustomerConnection:
         """
         metrics.SQL_STATEMENTS.labels("customer").inc()
         started = time.perf_counter()
+        cast(BoundedConnection, self._borrowed.dbapi_connection).begin_answer()
         try:
             with closing(self._borrowed.cursor(DictCursor)) as cursor:
                 cursor.execute(statement, tuple(parameters))
                 return cast(list[Row], list(cursor.fetchall()))
+        except AnswerTooLargeError:
+            self._borrowed.invalidate()
+            raise StatementFailedError("the database's answer is too large") from None
         except pymysql.err.MySQLError as error:
             raise self._judge(error) from None
+        except BROKEN_PROTOCOL:
+            self._borrowed.invalidate()
+            raise StatementFailedError("the server does not speak MySQL's protocol") from None
         finally:
             metrics.SQL_SECONDS.labels("customer").observe(time.perf_counter() - started)
 
@@ -93,6 +101,12 @@ class CustomerPools:
             yield CustomerConnection(borrowed)
         finally:
             borrowed.close()
+
+    def state(self) -> dict[str, int]:
+        """How many databases have open connections in this worker, and how many connections are in use."""
+        with self._lock:
+            pools = [entry.pool for entry in self._entries.values()]
+        return {"databases": len(pools), "inUse": sum(pool.checkedout() for pool in pools)}
 
     def close(self) -> None:
         """Close every pool."""
@@ -145,9 +159,11 @@ class CustomerPools:
                 borrowed = pool.connect()
             except PoolTimeoutError:
                 raise CannotConnectError("too many searches of this database at once") from None
+            connection = cast(BoundedConnection, borrowed.dbapi_connection)
+            connection.begin_answer()
             try:
-                borrowed.dbapi_connection.ping(reconnect=False)  # type: ignore[union-attr]
-            except (pymysql.err.Error, OSError):
+                connection.ping(reconnect=False)
+            except (pymysql.err.Error, OSError, *BROKEN_PROTOCOL):
                 borrowed.invalidate()
                 borrowed.close()
                 continue

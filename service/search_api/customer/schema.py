@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from search_api.customer.pools import CustomerConnection
+from search_api.customer.pools import CustomerConnection, StatementFailedError
 
 TEXT_TYPES = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext"}
 _BINARY_TYPES = {
@@ -114,7 +114,11 @@ class SchemaCache:
             kept = self._kept.get(key)
         if kept is not None and kept[0] > time.monotonic():
             return kept[1]
-        schema = read_schema(connection, database)
+        try:
+            schema = read_schema(connection, database)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            # The server is a stranger: it may answer with other columns and values than were asked for.
+            raise StatementFailedError("the database's answer makes no sense") from None
         with self._lock:
             self._kept[key] = (time.monotonic() + self._seconds, schema)
             self._kept.move_to_end(key)

@@ -4,11 +4,12 @@ from typing import Annotated
 
 from email_validator import EmailNotValidError, validate_email
 from fastapi import APIRouter, Request
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from search_api.accounts import end_account
 from search_api.authentication import Login, RefreshingLogin
 from search_api.clock import UtcTime, now
 from search_api.envelope import Done, Envelope, ok
@@ -31,7 +32,7 @@ def _email(text: str) -> str:
 Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
 Password = Annotated[str, Field(min_length=8, max_length=LONGEST)]
 AnyPassword = Annotated[str, Field(min_length=1, max_length=LONGEST)]
-Name = Annotated[str, Field(min_length=2, max_length=255)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=255)]
 
 
 class RegisterBody(BaseModel):
@@ -191,6 +192,13 @@ def logout(request: Request, services: AppServices, caller: Login) -> Envelope[D
     with services.session() as session:
         session.merge(RevokedToken(token_id=caller.token.token_id, expires_at=kept_until))
         session.execute(delete(RevokedToken).where(RevokedToken.expires_at < now()))
+    return ok(request, Done())
+
+
+@router.delete("/account")
+def delete_account(request: Request, services: AppServices, caller: Login) -> Envelope[Done]:
+    """The account ends: tokens, keys and connections die at once, and the address is free again."""
+    end_account(services, caller.user.id)
     return ok(request, Done())
 
 

@@ -2,14 +2,13 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
 from sqlalchemy import update
 
 from search_api.authentication import Login
-from search_api.clock import UtcTime, now
+from search_api.clock import now
 from search_api.connections import find_connection, list_connections, pool_key, target_of
 from search_api.customer.connect import CannotConnectError, Target, server_version
 from search_api.customer.pools import StatementFailedError, StatementTimeoutError
@@ -18,59 +17,22 @@ from search_api.envelope import Done, Envelope, ok
 from search_api.errors import ApiError
 from search_api.ids import new_id
 from search_api.models import DatabaseConnection
+from search_api.routes.database_models import (
+    ChangeBody,
+    ColumnOut,
+    CreateBody,
+    DatabaseOut,
+    IndexOut,
+    TableOut,
+    TriedOut,
+)
 from search_api.services import AppServices, Services
 from search_api.vault import UnreadableCredentialError
 
 router = APIRouter(prefix="/api/v1/databases", tags=["databases"])
 
 _AT_ONCE = 8
-
-Name = Annotated[str, Field(min_length=1, max_length=255)]
-Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._:\-]+$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
-DatabaseName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00/\\]+$")]
-UserName = Annotated[str, Field(min_length=1, max_length=128)]
-Password = Annotated[str, Field(max_length=255)]
-
-
-class CreateBody(BaseModel):
-    """``ssl: true`` verifies the server's certificate."""
-
-    name: Name
-    host: Host
-    port: Port = 3306
-    database: DatabaseName
-    username: UserName
-    password: Password | None = None
-    ssl: bool = False
-
-
-class ChangeBody(BaseModel):
-    """What is absent stays."""
-
-    name: Name | None = None
-    host: Host | None = None
-    port: Port | None = None
-    database: DatabaseName | None = None
-    username: UserName | None = None
-    password: Password | None = None
-    ssl: bool | None = None
-
-
-class DatabaseOut(BaseModel):
-    """A connection as the API shows it; the password is never part of it."""
-
-    id: str
-    name: str
-    host: str
-    port: int
-    database: str
-    username: str
-    ssl: bool
-    isActive: bool
-    lastConnected: UtcTime | None
-    createdAt: UtcTime
-    updatedAt: UtcTime
+SUGGESTION = "Check host, port, user name, password and the server's firewall."
 
 
 @router.post("", status_code=201, response_model_exclude_none=True)
@@ -169,31 +131,31 @@ def delete_database(
 @router.post("/{connection_id}/test", response_model_exclude_none=True)
 def try_database(
     request: Request, connection_id: str, services: AppServices, caller: Login
-) -> Envelope[dict[str, Any]]:
+) -> Envelope[TriedOut]:
     """``{connected, message}`` with 200 either way; ``responseTime`` is milliseconds."""
     with services.session() as session:
         row = find_connection(session, caller.user.id, connection_id)
     started = time.perf_counter()
     connected, message, version = _reach(services, row)
-    answer = {"connected": connected, "message": message}
-    answer["responseTime"] = round((time.perf_counter() - started) * 1000, 2)
-    if connected:
-        answer["version"] = version
-        with services.session() as session:
-            session.execute(
-                update(DatabaseConnection)
-                .where(DatabaseConnection.id == row.id, DatabaseConnection.user_id == caller.user.id)
-                .values(last_connected=now())
-            )
-    else:
-        answer["suggestion"] = "Check host, port, user name, password and the server's firewall."
-    return ok(request, answer)
+    milliseconds = round((time.perf_counter() - started) * 1000, 2)
+    if not connected:
+        return ok(
+            request,
+            TriedOut(connected=False, message=message, responseTime=milliseconds, suggestion=SUGGESTION),
+        )
+    with services.session() as session:
+        session.execute(
+            update(DatabaseConnection)
+            .where(DatabaseConnection.id == row.id, DatabaseConnection.user_id == caller.user.id)
+            .values(last_connected=now())
+        )
+    return ok(request, TriedOut(connected=True, message=message, responseTime=milliseconds, version=version))
 
 
-@router.get("/{connection_id}/schema")
+@router.get("/{connection_id}/schema", response_model_exclude_none=True)
 def read_database_schema(
     request: Request, connection_id: str, services: AppServices, caller: Login
-) -> Envelope[list[dict[str, Any]]]:
+) -> Envelope[list[TableOut]]:
     """Tables, their columns and FULLTEXT indexes. 502 CONNECTION_ERROR when the database cannot be reached."""
     with services.session() as session:
         row = find_connection(session, caller.user.id, connection_id)
@@ -264,24 +226,23 @@ def _shown(row: DatabaseConnection) -> DatabaseOut:
     )
 
 
-def _shown_table(database: str, table: Table) -> dict[str, Any]:
+def _shown_table(database: str, table: Table) -> TableOut:
     indexed = {name for index in table.indexes for name in index.columns}
-    return {
-        "database": database,
-        "table": table.name,
-        "columns": [
-            {
-                "name": column.name,
-                "type": column.type,
-                "isFullTextIndexed": column.name in indexed,
-                "isSearchable": column.is_text,
-            }
+    return TableOut(
+        database=database,
+        table=table.name,
+        columns=[
+            ColumnOut(
+                name=column.name,
+                type=column.type,
+                isFullTextIndexed=column.name in indexed,
+                isSearchable=column.is_text,
+            )
             for column in table.columns
         ],
-        "fullTextIndexes": [
-            {"name": index.name, "columns": list(index.columns), "type": "FULLTEXT"}
-            | ({} if index.cardinality is None else {"cardinality": index.cardinality})
+        fullTextIndexes=[
+            IndexOut(name=index.name, columns=list(index.columns), cardinality=index.cardinality)
             for index in table.indexes
         ],
-        "estimatedRows": table.estimated_rows,
-    }
+        estimatedRows=table.estimated_rows,
+    )

@@ -22,6 +22,7 @@ router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 HOURLY_LIMITS = {"free": 1_000, "pro": 10_000, "enterprise": 100_000}
 ENVIRONMENTS = ("test", "live")
 PERMISSIONS = ("search", "analytics", "admin")
+LAST_YEAR = 9999  # the last that MySQL can hold; beyond it, other time zones overflow
 WARNING = "Store the secret key now: it is not shown again."
 
 KeyName = Annotated[str, Field(min_length=3, max_length=255)]
@@ -258,6 +259,10 @@ def _future(moment: datetime | None) -> datetime | None:
     if moment is None:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if aware.year >= LAST_YEAR:
+        raise invalid(
+            "expiresAt", f"must lie before the year {LAST_YEAR}; leave it out for a key without end"
+        )
     if aware <= now():
         raise invalid("expiresAt", "must be in the future", "not_in_future")
     return aware

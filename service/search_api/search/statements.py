@@ -231,4 +231,5 @@ def _shown(table: Table) -> str:
 
 
 def _row_digest(table: Table) -> str:
-    return "MD5(CONCAT_WS(0x1f, " + ", ".join(quote(c.name) for c in table.columns if c.is_shown) + "))"
+    # MySQL 9 has no MD5() any more; both families have SHA2().
+    return "SHA2(CONCAT_WS(0x1f, " + ", ".join(quote(c.name) for c in table.columns if c.is_shown) + "), 256)"
