@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from search_api.envelope import error_response
 from search_api.errors import ApiError
+from search_api.limits.standing import HEADERS
 from search_api.logs import configure_logs
 from search_api.metrics import forget_start_up_cpu
 from search_api.middleware import BodyLimitMiddleware, RequestMiddleware
@@ -51,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
-        expose_headers=["X-Request-Id", "Retry-After"],
+        expose_headers=["X-Request-Id", "Retry-After", *HEADERS],
         max_age=600,
     )
     app.add_middleware(RequestMiddleware, settings=settings)
@@ -65,12 +66,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.services = services
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
     services.usage.start()
+    services.records.start()
     forget_start_up_cpu()
     log.info("started", version=__version__)
     try:
         yield
     finally:
         services.draining = True
+        await services.admissions.close()
         await anyio.to_thread.run_sync(services.close)
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

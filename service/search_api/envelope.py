@@ -52,6 +52,16 @@ def ok(
     return Envelope(data=data, meta=meta)
 
 
+def ok_bytes(request: Request, data: bytes, *, execution_time: float, tier: str) -> Response:
+    """As ``ok``, for data that is JSON already: it is neither parsed nor written again."""
+    meta = (
+        f',"meta":{{"timestamp":"{rfc3339(now())}","requestId":"{request.scope["request_id"]}",'
+        f'"version":"{__version__}","executionTime":{execution_time},"apiKeyTier":"{tier}"}}}}'
+    )
+    body = b'{"success":true,"data":' + data + meta.encode()
+    return Response(body, media_type="application/json")
+
+
 def error_response(error: ApiError, request_id: str) -> Response:
     """The error in its envelope."""
     body: dict[str, Any] = {

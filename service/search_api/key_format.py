@@ -11,6 +11,7 @@ _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _FORM = re.compile(r"^(lg_sk_(?:test|live)_[0-9A-Za-z]{32,64})([0-9A-Za-z]{6})$")
 _RANDOM_LENGTH = 40
 _SHOWN_LENGTH = 16
+LIVE_PREFIX = "lg_sk_live_"
 
 
 def new_secret_key(environment: str) -> str:

@@ -36,6 +36,9 @@ DATABASE_CONNECTIONS = Gauge(
     "database_connections_active", "Connections in use", ["target"], multiprocess_mode="livesum"
 )
 REDIS_COMMANDS = Counter("redis_commands_total", "Redis commands sent", ["outcome"])
+LIMITED_ALONE = Counter(
+    "rate_limit_degraded_total", "Requests that were judged by a local share of a limit, without Redis"
+)
 CACHE_OPERATIONS = Counter("cache_operations_total", "Cache look-ups and writes", ["kind", "outcome"])
 SEARCHES = Counter("search_requests_total", "Searches", ["mode", "status", "cache"])
 SEARCH_SECONDS = Histogram("search_duration_seconds", "Time of searches", ["mode"], buckets=_SECONDS)

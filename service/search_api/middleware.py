@@ -52,6 +52,7 @@ class RequestMiddleware:
                 failure = ApiError(500, "INTERNAL_ERROR", "Something went wrong on our side.")
                 await error_response(failure, scope["request_id"])(scope, receive, answer.send)
         finally:
+            await release_lease(scope)
             self._count(scope, answer, time.perf_counter() - started)
             structlog.contextvars.clear_contextvars()
 
@@ -87,6 +88,13 @@ class RequestMiddleware:
 _METHODS = {"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"}
 
 
+async def release_lease(scope: Scope) -> None:
+    """Let go of the request's place among those of its API key, if it holds one."""
+    verdict = scope.get("verdict")
+    if verdict is not None and verdict.lease:
+        await scope["app"].state.services.admissions.release(verdict)
+
+
 class _Answer:
     """Watches the answer pass and adds the headers that every answer has."""
 
@@ -98,11 +106,15 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            # Before the caller hears the answer: its next request must find the place free.
+            await release_lease(self._scope)
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._scope["request_id"]
             for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
+            if limits := self._scope.get("limit_headers"):
+                headers.raw.extend(limits)
         elif message["type"] == "http.response.body":
             self.body_bytes += len(message.get("body", b""))
         await self._send(message)

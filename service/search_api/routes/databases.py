@@ -18,6 +18,7 @@ from search_api.envelope import Done, Envelope, ok
 from search_api.errors import ApiError
 from search_api.ids import new_id
 from search_api.models import DatabaseConnection
+from search_api.owned_connections import connections_changed
 from search_api.services import AppServices, Services
 from search_api.vault import UnreadableCredentialError
 
@@ -98,6 +99,7 @@ def create_database(
     )
     with services.session() as session:
         session.add(row)
+    connections_changed(services.cache, caller.user.id)
     return ok(request, _shown(row))
 
 
@@ -150,6 +152,7 @@ def change_database(
         if set(changes) - {"name"}:
             row.last_connected = now()
         row.updated_at = now()
+    connections_changed(services.cache, caller.user.id)
     return ok(request, _shown(row))
 
 
@@ -163,6 +166,7 @@ def delete_database(
         row.is_active = False
         row.sealed_password = None
         row.updated_at = now()
+    connections_changed(services.cache, caller.user.id)
     return ok(request, Done())
 
 

@@ -1,14 +1,24 @@
 """POST search."""
 
+import time
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, StringConstraints
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
-from search_api.authentication import SearchKey
-from search_api.envelope import Envelope, ok
-from search_api.search.answer import SearchMode, SearchQuestion, answer_search
+from search_api.authentication import KeyHolder, admit
+from search_api.envelope import Envelope, ok_bytes
+from search_api.errors import ApiError
+from search_api.search.answer import (
+    Asked,
+    SearchMode,
+    SearchQuestion,
+    answer_cached,
+    answer_search,
+    digest_of,
+)
 from search_api.services import AppServices
 
 router = APIRouter(prefix="/api/v1/search", tags=["search"])
@@ -29,20 +39,51 @@ class SearchBody(BaseModel):
     includeAnalytics: bool = False
 
 
-@router.post("")
-def search(
-    request: Request, body: SearchBody, services: AppServices, caller: SearchKey
-) -> Envelope[dict[str, Any]]:
+async def _admitted(request: Request, services: AppServices) -> tuple[Asked | None, KeyHolder, bytes | None]:
+    """The question and its cached answer by the one call that admits the caller.
+
+    A body that is not valid admits too: who the caller is comes first, and the fault is answered after it.
+    """
+    started = time.perf_counter()
+    question = _question(await request.body())
+    digest = digest_of(question) if question and services.settings.cache_search_seconds else ""
+    holder, verdict = await admit(request, services, "search", digest)
+    if question is None:
+        return None, holder, None
+    asked = Asked(holder.user_id, holder.key_id, question, digest, verdict.connections, started)
+    return asked, holder, verdict.cached
+
+
+@router.post("", response_model=Envelope[dict[str, Any]])
+async def search(
+    request: Request,
+    body: SearchBody,  # noqa: ARG001 (documents and judges the body; its content came with the admission)
+    services: AppServices,
+    admitted: Annotated[tuple[Asked | None, KeyHolder, bytes | None], Depends(_admitted)],
+) -> Response:
     """One page of matches over the caller's databases."""
-    question = SearchQuestion(
-        query=body.query,
-        databases=tuple(dict.fromkeys(str(item) for item in body.databases)) if body.databases else None,
-        tables=frozenset(body.tables) if body.tables else None,
-        columns=frozenset(body.columns) if body.columns else None,
-        mode=body.searchMode,
-        limit=body.limit,
-        offset=body.offset,
-        with_trends=body.includeAnalytics,
+    asked, holder, cached = admitted
+    if asked is None:
+        raise ApiError(400, "INVALID_JSON", "The request body cannot be read.")
+    if cached is not None and not asked.question.with_trends:
+        answer = answer_cached(services, asked, cached)
+    else:
+        answer = await anyio.to_thread.run_sync(answer_search, services, asked, cached)
+    return ok_bytes(request, answer.data, execution_time=answer.milliseconds, tier=holder.tier)
+
+
+def _question(body: bytes) -> SearchQuestion | None:
+    try:
+        read = SearchBody.model_validate_json(body)
+    except ValidationError:
+        return None
+    return SearchQuestion(
+        query=read.query,
+        databases=tuple(dict.fromkeys(str(item) for item in read.databases)) if read.databases else None,
+        tables=frozenset(read.tables) if read.tables else None,
+        columns=frozenset(read.columns) if read.columns else None,
+        mode=read.searchMode,
+        limit=read.limit,
+        offset=read.offset,
+        with_trends=read.includeAnalytics,
     )
-    data = answer_search(services, caller.user_id, caller.key_id, question)
-    return ok(request, data, execution_time=data["executionTime"], tier=caller.tier)
