@@ -22,6 +22,7 @@ from search_api.logs import configure_logs
 from search_api.metrics import forget_start_up_cpu
 from search_api.middleware import BodyLimitMiddleware, RequestMiddleware
 from search_api.routes import auth, databases, health, keys, search
+from search_api.search.admission import SearchAdmissionMiddleware
 from search_api.services import Services
 from search_api.settings import Settings, load_settings
 from search_api.version import __version__
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     _answer_errors_in_the_envelope(app)
     # The last one added is the outermost.
+    app.add_middleware(SearchAdmissionMiddleware)
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     app.add_middleware(
         CORSMiddleware,

@@ -1,9 +1,9 @@
 """Who is calling: a user with a login token, or a program with an API key."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import Depends, Request
@@ -21,6 +21,7 @@ from search_api.tokens import LoginToken
 _KEY_KIND = "key"
 _LOOK_IT_UP = b"-"  # stands in the cache for a key that changed a moment ago
 _ALL_PERMISSIONS = "admin"
+_KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,13 @@ def key_holder(permission: str) -> Callable[[Request, Services], Awaitable[KeyHo
     """
 
     async def dependency(request: Request, services: AppServices) -> KeyHolder:
-        return (await admit(request, services, permission))[0]
+        return (await admit(request.scope, services, permission))[0]
 
     return dependency
 
 
 async def admit(
-    request: Request, services: Services, permission: str, question: str = ""
+    scope: MutableMapping[str, Any], services: Services, permission: str, question: str = ""
 ) -> tuple[KeyHolder, Verdict]:
     """Authenticate an API key, count the request, and bring along the cached answer to the question if there is one.
 
@@ -76,19 +77,19 @@ async def admit(
     A ``live`` key is refused by a service whose environment is development or test, so that production's keys are never
     tried out there; a ``test`` key works everywhere.
     """
-    address = request.scope["client_address"]
+    address = scope["client_address"]
     try:
-        text = _key_text(request)
+        text = _key_text(scope)
         verdict = await _judge(services, stored_hash(text, services.settings.pepper), address, question)
     except ApiError as error:
         await _count_failure(services, address, error)
         raise
-    request.scope["verdict"] = verdict
+    scope["verdict"] = verdict
     holder = _unpack(verdict.record)
     if verdict.outcome != "ok":
         raise services.admissions.refuse(verdict, holder.tier)
-    request.scope["limit_headers"] = services.admissions.standing(verdict, holder.tier).headers()
-    request.scope["api_key_tier"] = holder.tier
+    scope["limit_headers"] = services.admissions.standing(verdict, holder.tier).headers()
+    scope["api_key_tier"] = holder.tier
     services.usage.count(holder.key_id, address)
     if text.startswith(LIVE_PREFIX) and services.settings.environment in ("development", "test"):
         raise ApiError(
@@ -155,9 +156,11 @@ def _bearer(header: str) -> str:
     return value.strip()
 
 
-def _key_text(request: Request) -> str:
-    header = request.headers.get("authorization", "")
-    text = _bearer(header) if header else request.headers.get("x-api-key", "").strip()
+def _key_text(scope: MutableMapping[str, Any]) -> str:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    sent = {name: value.decode("latin-1") for name, value in headers if name in _KEY_HEADERS}
+    header = sent.get(b"authorization", "")
+    text = _bearer(header) if header else sent.get(b"x-api-key", "").strip()
     if not text:
         raise unauthorised("NO_API_KEY", "Send the API key as Authorization: Bearer or X-API-Key.")
     if not is_well_formed(text):

@@ -1,6 +1,5 @@
 """API keys as text: ``lg_sk_{test|live}_`` + 40 random base62 characters + 6 base62 characters of CRC32."""
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -33,7 +32,7 @@ def shown_prefix(secret_key: str) -> str:
 
 def stored_hash(secret_key: str, pepper: bytes) -> str:
     """What is stored instead of the key: HMAC-SHA256 under the pepper, in hexadecimal."""
-    return hmac.new(pepper, secret_key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(pepper, secret_key.encode(), "sha256").hex()
 
 
 def _checksum(body: str) -> str:

@@ -5,13 +5,14 @@ import time
 import uuid
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search_api import metrics
 from search_api.client_address import client_address
 from search_api.envelope import error_response
 from search_api.errors import ApiError
+from search_api.logs import log_request
 from search_api.settings import Settings
 
 log = structlog.get_logger()
@@ -27,6 +28,10 @@ SECURITY_HEADERS = {
     "strict-transport-security": "max-age=31536000; includeSubDomains",
     "cache-control": "no-store",
 }
+
+
+_SECURITY = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_READ_HERE = (b"x-request-id", b"x-forwarded-for")
 
 
 class RequestMiddleware:
@@ -57,26 +62,25 @@ class RequestMiddleware:
             structlog.contextvars.clear_contextvars()
 
     def _describe(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
-        offered = headers.get("x-request-id", "")
+        sent = {name: value for name, value in scope["headers"] if name in _READ_HERE}
+        offered = sent.get(b"x-request-id", b"").decode("latin-1")
         scope["request_id"] = offered if _REQUEST_ID.match(offered) else str(uuid.uuid4())
         peer = scope["client"][0] if scope.get("client") else None
+        forwarded = sent.get(b"x-forwarded-for", b"").decode("latin-1")
         scope["client_address"] = client_address(
-            peer or None, headers.get("x-forwarded-for", ""), self._trusted, peer_is_local_socket=not peer
+            peer or None, forwarded, self._trusted, peer_is_local_socket=not peer
         )
 
     def _count(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        metrics.HTTP_REQUESTS.labels(method, route, str(answer.status)).inc()
-        metrics.HTTP_SECONDS.labels(method, route).observe(seconds)
-        metrics.HTTP_BYTES.labels(route).inc(answer.body_bytes)
+        metrics.count_request(method, route, str(answer.status), seconds, answer.body_bytes)
         if tier := scope.get("api_key_tier"):
             metrics.API_KEY_USES.labels(tier, route, str(answer.status)).inc()
         metrics.count_cpu()
         if not (scope["path"].startswith(_QUIET) and answer.status < 400):
-            log.info(
-                "request",
+            log_request(
+                request_id=scope["request_id"],
                 method=method,
                 route=route,
                 status=answer.status,
@@ -109,12 +113,12 @@ class _Answer:
             # Before the caller hears the answer: its next request must find the place free.
             await release_lease(self._scope)
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["x-request-id"] = self._scope["request_id"]
-            for name, value in SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
-            if limits := self._scope.get("limit_headers"):
-                headers.raw.extend(limits)
+            headers = [item for item in message.get("headers", ()) if item[0] != b"x-request-id"]
+            present = {name for name, _ in headers}
+            headers.append((b"x-request-id", self._scope["request_id"].encode()))
+            headers.extend(item for item in _SECURITY if item[0] not in present)
+            headers.extend(self._scope.get("limit_headers", ()))
+            message["headers"] = headers
         elif message["type"] == "http.response.body":
             self.body_bytes += len(message.get("body", b""))
         await self._send(message)

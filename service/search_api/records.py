@@ -1,5 +1,6 @@
 """Records every search, whatever came of it, off the path of the request: queued here, written in batches."""
 
+import json
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -8,19 +9,22 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from search_api import metrics
 from search_api.clock import now
-from search_api.database import session_of
 from search_api.ids import new_id
-from search_api.models import SearchRecord
 
 log = structlog.get_logger()
 
 _MOST_QUEUED = 50_000
 _BATCH = 500
+# Written for the driver: what the ORM does for each row costs as much as answering a search from the cache.
+_INSERT = (
+    "INSERT INTO search_records (id, user_id, api_key_id, query_text, search_mode, database_ids, result_count,"
+    " execution_ms, cache_hit, status, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,8 @@ class SearchRecords:
 
     def _write(self, batch: list[Made]) -> bool:
         try:
-            with session_of(self._engine) as session:
-                session.execute(insert(SearchRecord), [_row(made) for made in batch])
+            with self._engine.begin() as connection:
+                connection.exec_driver_sql(_INSERT, [_row(made) for made in batch])
         except SQLAlchemyError as error:
             log.warning(
                 "records of searches are kept for later", error=type(error).__name__, number=len(batch)
@@ -102,17 +106,8 @@ class SearchRecords:
             self._afterwards()
 
 
-def _row(made: Made) -> dict[str, Any]:
-    return {
-        "id": made.record_id,
-        "user_id": made.user_id,
-        "api_key_id": made.api_key_id,
-        "query_text": made.query,
-        "search_mode": made.mode,
-        "database_ids": made.database_ids,
-        "result_count": made.results,
-        "execution_ms": made.milliseconds,
-        "cache_hit": made.cache_hit,
-        "status": made.status,
-        "created_at": made.at,
-    }
+def _row(made: Made) -> tuple[Any, ...]:
+    return (
+        made.record_id, made.user_id, made.api_key_id, made.query, made.mode, json.dumps(made.database_ids),
+        made.results, made.milliseconds, made.cache_hit, made.status, made.at.replace(tzinfo=None),
+    )  # fmt: skip
