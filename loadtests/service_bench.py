@@ -4,8 +4,8 @@
 
 Three figures: a cached, authenticated search beside a bare FastAPI endpoint with the same answer; an uncached search
 beside the same SQL through a bare pool of PyMySQL connections; and how memory grows with requests. Rounds alternate and
-the ratio is the median of those of paired rounds, so that what else the computer does meets both sides. The server under
-test has one core; load generator, MariaDB and Redis share the other.
+the ratio is the median of those of paired rounds, so that what else the computer does meets both sides. The server
+under test has one core; load generator, MariaDB and Redis share the other.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         services.draining = True
-        await services.admissions.close()
+        services.admissions.close()
         await anyio.to_thread.run_sync(services.close)
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

@@ -37,6 +37,7 @@ DATABASE_CONNECTIONS = Gauge(
     "database_connections_active", "Connections in use", ["target"], multiprocess_mode="livesum"
 )
 REDIS_COMMANDS = Counter("redis_commands_total", "Redis commands sent", ["outcome"])
+REDIS_DONE = REDIS_COMMANDS.labels("done")
 LIMITED_ALONE = Counter(
     "rate_limit_degraded_total", "Requests that were judged by a local share of a limit, without Redis"
 )

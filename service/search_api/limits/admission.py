@@ -1,20 +1,18 @@
 """Admits requests with an API key: one call to Redis decides, counts and may bring a cached answer along."""
 
+import hashlib
 import os
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-import redis.asyncio
 import structlog
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from search_api import metrics
-from search_api.cache import PREFIX, REST_SECONDS, Cache, redis_options
+from search_api.cache import PREFIX, REST_SECONDS, Cache
 from search_api.errors import ApiError
 from search_api.limits.local import LocalWindows
+from search_api.limits.redis_link import LinkError, NoScriptError, RedisLink
 from search_api.limits.scripts import ADMIT
 from search_api.limits.standing import Standing, refusal
 from search_api.limits.tiers import Tier
@@ -25,6 +23,9 @@ log = structlog.get_logger()
 HOUR = 3600
 Refused = Literal["address", "unknown", "changed", "expired", "hour", "burst", "concurrent"]
 _RETRY_CONCURRENT = 1
+_DIGEST = hashlib.sha1(ADMIT.encode(), usedforsecurity=False).hexdigest()
+_KEY_HIT, _KEY_MISS = (metrics.CACHE_OPERATIONS.labels("key", found) for found in ("hit", "miss"))
+_SEARCH_HIT, _SEARCH_MISS = (metrics.CACHE_OPERATIONS.labels("search", found) for found in ("hit", "miss"))
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,7 @@ class Admissions:
         self._cache = cache
         self._tiers = settings.tiers
         self._tier_text = settings.tier_limits
-        self._redis = redis.asyncio.Redis(
-            # A timed-out call may still count in Redis: only a connection that is gone is tried again.
-            **redis_options(settings),
-            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-        )
-        self._admit = cast(Callable[..., Awaitable[list[Any]]], self._redis.register_script(ADMIT))
+        self._link = RedisLink(settings)
         self._resting_until = 0.0
         self._windows = LocalWindows(settings.limit_share_divisor)
         self._alone: dict[str, int] = {}
@@ -102,17 +98,17 @@ class Admissions:
         name = _leases(verdict.key_hash)
         if time.monotonic() >= self._resting_until:
             try:
-                await self._redis.zrem(name, lease)
-            except redis.RedisError as error:
+                await self._link.call("ZREM", name, lease)
+            except LinkError as error:
                 self._rest(error)
             else:
-                metrics.REDIS_COMMANDS.labels("done").inc()
+                metrics.REDIS_DONE.inc()
                 return
         self._cache.deliver_later(lease, lambda client: client.zrem(name, lease))
 
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._redis.aclose()
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._link.close()
 
     def standing(self, verdict: Verdict, tier_name: str) -> Standing:
         """The hour's allowance, or the one that was exceeded."""
@@ -161,20 +157,14 @@ class Admissions:
         burst = self._windows.hand_over(f"burst:{ask.key_hash}", window)
         failed = f"{PREFIX}limit:failed_authentication:{ask.address}:" if ask.address else ""
         try:
-            answer = await self._admit(
-                keys=(
-                    f"{PREFIX}key:{ask.key_hash}",
-                    f"{PREFIX}hour:{ask.key_hash}:",
-                    f"{PREFIX}burst:{ask.key_hash}:",
-                    _leases(ask.key_hash),
-                ),
-                args=(
-                    PREFIX, failed, self._settings.failed_authentications_per_minute, ask.record, ask.keep_seconds,
-                    self._tier_text, window, ask.question, lease, int(self._settings.lease_seconds * 1000),
-                    hour.window, hour.used, hour.alone, burst.window, burst.used, burst.alone,
-                ),
+            answer = await self._run(
+                f"{PREFIX}key:{ask.key_hash}", f"{PREFIX}hour:{ask.key_hash}:", f"{PREFIX}burst:{ask.key_hash}:",
+                _leases(ask.key_hash),
+                PREFIX, failed, self._settings.failed_authentications_per_minute, ask.record, ask.keep_seconds,
+                self._tier_text, window, ask.question, lease, int(self._settings.lease_seconds * 1000),
+                hour.window, hour.used, hour.alone, burst.window, burst.used, burst.alone,
             )  # fmt: skip
-        except redis.RedisError as error:
+        except LinkError as error:
             self._rest(error)
             self._windows.take_back(f"hour:{ask.key_hash}", hour)
             self._windows.take_back(f"burst:{ask.key_hash}", burst)
@@ -182,8 +172,15 @@ class Admissions:
             name = _leases(ask.key_hash)
             self._cache.deliver_later(lease, lambda client: client.zrem(name, lease))
             return None
-        metrics.REDIS_COMMANDS.labels("done").inc()
+        metrics.REDIS_DONE.inc()
         return self._read(ask, answer, lease)
+
+    async def _run(self, *arguments: str | int) -> list[Any]:
+        try:
+            answer = await self._link.call("EVALSHA", _DIGEST, 4, *arguments)
+        except NoScriptError:
+            answer = await self._link.call("EVAL", ADMIT, 4, *arguments)
+        return cast("list[Any]", answer)
 
     def _read(self, ask: Ask, answer: list[Any], lease: str) -> Verdict:
         outcome, record, in_hour, in_burst, now_ms, *admitted = answer
@@ -197,9 +194,9 @@ class Admissions:
             self._windows.learn(f"hour:{ask.key_hash}", seconds // HOUR, in_hour)
             window = self._settings.burst_window_seconds
             self._windows.learn(f"burst:{ask.key_hash}", seconds // window, in_burst)
-        metrics.CACHE_OPERATIONS.labels("key", "miss" if outcome in (b"unknown", b"changed") else "hit").inc()
+        (_KEY_MISS if outcome in (b"unknown", b"changed") else _KEY_HIT).inc()
         if ask.question and outcome == b"ok":
-            metrics.CACHE_OPERATIONS.labels("search", "miss" if verdict.cached is None else "hit").inc()
+            (_SEARCH_MISS if verdict.cached is None else _SEARCH_HIT).inc()
         return verdict
 
     def _by_itself(self, ask: Ask) -> Verdict:
@@ -234,10 +231,10 @@ class Admissions:
             self._windows.add(f"burst:{key_hash}", window)
             self._alone[key_hash] = running + 1
 
-    def _rest(self, error: redis.RedisError) -> None:
+    def _rest(self, error: LinkError) -> None:
         self._resting_until = time.monotonic() + REST_SECONDS
         metrics.REDIS_COMMANDS.labels("failed").inc()
-        log.warning("redis is away", error=type(error).__name__, resting_seconds=REST_SECONDS)
+        log.warning("redis is away", error=str(error), resting_seconds=REST_SECONDS)
 
 
 def hour_counter(key_hash: str) -> str:

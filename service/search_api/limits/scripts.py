@@ -7,9 +7,9 @@
 #
 # KEYS: record of the key, its counter of hours, its counter of bursts, its leases.
 # ARGV: 1 prefix of all names; 2 counter of failed attempts ('' for none), 3 their limit; 4 record as MySQL has it (''
-# for Redis' own), 5 seconds to keep it (0 for not); 6 tiers; 7 seconds of a burst window; 8 digest of the question ('' for
-# none); 9 lease, 10 its milliseconds; 11 to 13 for the hour and 14 to 16 for the burst: window, count in it as this
-# worker last saw it, requests that this worker admitted in it while Redis was away.
+# for Redis' own), 5 seconds to keep it (0 for not); 6 tiers; 7 seconds of a burst window; 8 digest of the question (''
+# for none); 9 lease, 10 its milliseconds; 11 to 13 for the hour and 14 to 16 for the burst: window, count in it as
+# this worker last saw it, requests that this worker admitted in it while Redis was away.
 # Answer: outcome, record, used in the hour, used in the burst window, milliseconds of Redis' clock, state of the
 # owner's connections, cached answer or nil, 1 when a lease is held.
 ADMIT = """
