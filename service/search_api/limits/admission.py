@@ -11,7 +11,7 @@ import structlog
 from search_api import metrics
 from search_api.cache import PREFIX, REST_SECONDS, Cache
 from search_api.errors import ApiError
-from search_api.limits.local import LocalWindows
+from search_api.limits.local import LocalWindows, Seen
 from search_api.limits.redis_link import LinkError, NoScriptError, RedisLink
 from search_api.limits.scripts import ADMIT
 from search_api.limits.standing import Standing, refusal
@@ -24,6 +24,7 @@ HOUR = 3600
 Refused = Literal["address", "unknown", "changed", "expired", "hour", "burst", "concurrent"]
 _RETRY_CONCURRENT = 1
 _DIGEST = hashlib.sha1(ADMIT.encode(), usedforsecurity=False).hexdigest()
+_NOT_COUNTED = (b"address", b"unknown", b"changed", b"expired")
 _KEY_HIT, _KEY_MISS = (metrics.CACHE_OPERATIONS.labels("key", found) for found in ("hit", "miss"))
 _SEARCH_HIT, _SEARCH_MISS = (metrics.CACHE_OPERATIONS.labels("search", found) for found in ("hit", "miss"))
 
@@ -166,14 +167,19 @@ class Admissions:
             )  # fmt: skip
         except LinkError as error:
             self._rest(error)
-            self._windows.take_back(f"hour:{ask.key_hash}", hour)
-            self._windows.take_back(f"burst:{ask.key_hash}", burst)
+            self._take_back(ask, hour, burst)
             # Redis may still run the call when it wakes: then this lease is nobody's.
             name = _leases(ask.key_hash)
             self._cache.deliver_later(lease, lambda client: client.zrem(name, lease))
             return None
         metrics.REDIS_DONE.inc()
+        if answer[0] in _NOT_COUNTED:
+            self._take_back(ask, hour, burst)
         return self._read(ask, answer, lease)
+
+    def _take_back(self, ask: Ask, hour: Seen, burst: Seen) -> None:
+        self._windows.take_back(f"hour:{ask.key_hash}", hour)
+        self._windows.take_back(f"burst:{ask.key_hash}", burst)
 
     async def _run(self, *arguments: str | int) -> list[Any]:
         try:
