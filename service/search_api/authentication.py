@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -204,6 +205,7 @@ def _read_record(services: Services, key_hash: str) -> str:
     return "|".join((key.id, key.user_id, key.rate_limit_tier, ",".join(key.permissions), ends))
 
 
+@lru_cache(maxsize=4096)
 def _unpack(record: str) -> KeyHolder:
     """A record as Redis keeps it: id, owner, tier, permissions, end in Unix milliseconds or nothing."""
     key_id, user_id, tier, permissions, ends = record.split("|")

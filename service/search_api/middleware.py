@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from functools import lru_cache
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,7 +39,13 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._trusted = settings.trusted_proxies
+        trusted = settings.trusted_proxies
+
+        @lru_cache(maxsize=4096)
+        def address_of(peer: str | None, forwarded: str) -> str:
+            return client_address(peer, forwarded, trusted, peer_is_local_socket=not peer)
+
+        self._address_of = address_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,16 +73,14 @@ class RequestMiddleware:
         scope["request_id"] = offered if _REQUEST_ID.match(offered) else str(uuid.uuid4())
         peer = scope["client"][0] if scope.get("client") else None
         forwarded = sent.get(b"x-forwarded-for", b"").decode("latin-1")
-        scope["client_address"] = client_address(
-            peer or None, forwarded, self._trusted, peer_is_local_socket=not peer
-        )
+        scope["client_address"] = self._address_of(peer or None, forwarded)
 
     def _count(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         metrics.count_request(method, route, str(answer.status), seconds, answer.body_bytes)
         if tier := scope.get("api_key_tier"):
-            metrics.API_KEY_USES.labels(tier, route, str(answer.status)).inc()
+            metrics.key_use(tier, route, str(answer.status)).inc()
         metrics.count_cpu()
         if not (scope["path"].startswith(_QUIET) and answer.status < 400):
             log_request(

@@ -27,7 +27,7 @@ _INSERT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Made:
     """A search that was made. ``milliseconds`` is the time it took."""
 
@@ -73,8 +73,9 @@ class SearchRecords:
 
     def add(self, made: Made) -> None:
         """Count a search and queue its record."""
-        metrics.SEARCHES.labels(made.mode, made.status, "hit" if made.cache_hit else "miss").inc()
-        metrics.SEARCH_SECONDS.labels(made.mode).observe(made.milliseconds / 1000)
+        metrics.count_search(
+            made.mode, made.status, cache_hit=made.cache_hit, seconds=made.milliseconds / 1000
+        )
         if len(self._queue) >= _MOST_QUEUED:
             self._queue.popleft()
             metrics.SEARCH_RECORDS_LOST.inc()

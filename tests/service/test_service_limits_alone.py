@@ -90,16 +90,16 @@ def test_without_redis_the_workers_together_allow_the_limit_and_say_so(
     with two_apps(
         redis_port=own_redis.port, tier_limits=TIERS, burst_window_seconds=3600, limit_share_divisor=2
     ) as apps:
-        used = asks_at_once(apps, secret, clients=4, each=5)
-        assert used == {200: 20}
+        for number in range(20):
+            assert not degraded(apps[number % 2], secret)
         own_redis.kill()
         for app in apps:
             assert degraded(app, secret)
             assert "rate_limit_degraded_total 0.0" not in app.call("GET", "/metrics").text
         alone = asks_at_once(apps, secret, clients=10, each=30)
         assert set(alone) == {200, 429}
-        # 80 were left when Redis died, 40 for each; two were asked above. What a worker saw last may be a little old.
-        assert 60 <= 20 + 2 + alone[200] <= 100
+        # 80 were left when Redis died, as both workers had seen: 40 for each; two were asked above.
+        assert 2 + alone[200] == 80
         refused = ask(apps[0], secret)
         assert refused.headers["RateLimit-Degraded"] == "redis_unavailable"
         assert int(refused.headers["Retry-After"]) > 0
@@ -109,8 +109,9 @@ def test_without_redis_the_workers_together_allow_the_limit_and_say_so(
         for app in apps:
             until_whole(app, fresh)
         # Redis came back empty. The workers tell it what they know and did alone: the allowance stays one.
-        after = asks_at_once(apps, secret, clients=4, each=30)
-        assert 20 + 2 + alone[200] + after[200] <= 100
+        assert [ask(app, secret).status_code for app in apps] == [200, 429], (
+            "the first speaks for itself only"
+        )
 
 
 def test_a_redis_that_hangs_costs_no_answer_and_leaves_no_lease(

@@ -1,5 +1,7 @@
 """Limits of attempts by address and by user: registration, login, failed authentications, making keys."""
 
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Literal
 
@@ -10,7 +12,7 @@ from search_api.cache import PREFIX, Cache
 from search_api.limits.local import LocalWindows, seconds_left
 from search_api.limits.scripts import COUNT
 from search_api.limits.standing import Headers, Standing, refusal
-from search_api.settings import Settings
+from search_api.settings import Network, Settings
 
 OfAddress = Literal["register", "login", "failed_authentication"]
 OfUser = Literal["key_creation", "key_regeneration"]
@@ -30,6 +32,7 @@ class Attempts:
         self._settings = settings
         self._cache = cache
         self._local = LocalWindows(settings.limit_share_divisor)
+        self._counted = lru_cache(maxsize=4096)(partial(_counted, settings.limit_exempt_networks))
         self._figures = {
             "register": (3600, settings.register_per_hour),
             "login": (3600, settings.login_per_hour),
@@ -40,13 +43,7 @@ class Attempts:
 
     def counted_address(self, address: str) -> str:
         """The address as it is counted, an IPv6 one by its /64; empty when it is exempt or unknown."""
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return ""
-        if any(parsed in network for network in self._settings.limit_exempt_networks):
-            return ""
-        return str(ip_network((parsed, 64), strict=False)[0]) if isinstance(parsed, IPv6Address) else address
+        return self._counted(address)
 
     def allow_address(self, kind: OfAddress, address: str) -> Headers:
         """Count an attempt from the address; the headers for its answer.
@@ -105,3 +102,13 @@ class Attempts:
         if not allowed:
             raise refusal(standing, _MESSAGES[kind])
         return standing.headers()
+
+
+def _counted(exempt: Sequence[Network], address: str) -> str:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return ""
+    if any(parsed in network for network in exempt):
+        return ""
+    return str(ip_network((parsed, 64), strict=False)[0]) if isinstance(parsed, IPv6Address) else address

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from search_api import metrics
@@ -78,7 +79,7 @@ def digest_of(question: SearchQuestion) -> str:
 def answer_cached(services: Services, asked: Asked, packed: bytes) -> Answer:
     """The answer that the admission found in the cache. Nothing waits: this runs on the event loop."""
     head, _, opened = packed.partition(b"\n")
-    results, database_ids = json.loads(head)
+    results, database_ids = _head(head)
     milliseconds = _record(services, asked, database_ids, results, "ok", hit=True)
     return Answer(_closed(opened, milliseconds, hit=True, trends=None), milliseconds)
 
@@ -95,7 +96,7 @@ def answer_search(services: Services, asked: Asked, packed: bytes | None = None)
     try:
         packed = _made(services, asked, rows) if packed is None else packed
         head, _, opened = packed.partition(b"\n")
-        results, database_ids = json.loads(head)
+        results, database_ids = _head(head)
         status = "ok"
     finally:
         milliseconds = _record(services, asked, database_ids, results, status, hit=hit)
@@ -128,6 +129,12 @@ def _packed(data: dict[str, Any], database_ids: Sequence[str]) -> bytes:
     head = json.dumps([data["totalCount"], database_ids], separators=(",", ":"))
     whole = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     return f"{head}\n{whole[:-1]}".encode()
+
+
+@lru_cache(maxsize=1024)
+def _head(head: bytes) -> tuple[int, list[str]]:
+    results, database_ids = json.loads(head)
+    return results, database_ids
 
 
 def _closed(opened: bytes, milliseconds: float, *, hit: bool, trends: dict[str, Any] | None) -> bytes:
