@@ -163,7 +163,7 @@ def _statements_of_one_search(where: Servers, search: Callable[[], object]) -> l
         cursor.execute("SET GLOBAL general_log = ON")
         search()
         cursor.execute("SET GLOBAL general_log = OFF")
-    lines = re.findall(r"\tQuery\t(.*)", log.read_text(encoding="utf-8", errors="replace"))
+    lines = re.findall(r"\bQuery\t(.*)", log.read_text(encoding="utf-8", errors="replace"))
     return [line for line in lines if line.startswith("SELECT") and "`packages`" in line]
 
 
