@@ -65,10 +65,10 @@ def test_ready_follows_the_schema(serve: ServeApp, make_settings: MakeSettings, 
         assert failing() == {}
         mariadb.run("UPDATE search_api_health.alembic_version SET version_num = '0006'")
         assert f"needs {SCHEMA_NUMBER:04d}" in failing()["schema"]
-        mariadb.run("UPDATE search_api_health.alembic_version SET version_num = '0009'")
+        mariadb.run("UPDATE search_api_health.alembic_version SET version_num = '0011'")
         assert failing() == {}, "old code goes on beside an expanded schema"
-        mariadb.run("UPDATE search_api_health.schema_contract SET oldest_reader = 8")
-        assert "can be read from version 0008 on" in failing()["schema"]
+        mariadb.run("UPDATE search_api_health.schema_contract SET oldest_reader = 10")
+        assert "can be read from version 0010 on" in failing()["schema"]
         mariadb.run("DELETE FROM search_api_health.schema_contract")
         assert "not complete" in failing()["schema"]
 
