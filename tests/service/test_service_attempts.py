@@ -13,8 +13,9 @@ KEYS = "/api/v1/keys"
 
 
 @pytest.fixture
-def strict(serve: ServeApp) -> AbstractContextManager[Client]:
+def strict(client: Client, serve: ServeApp) -> AbstractContextManager[Client]:
     """The application with the real limits by address; callers name theirs, as behind a proxy."""
+    assert client.call("GET", "/health/ready").status_code == 200
     away_from_the_end_of(3600, 30)
     return serve(limit_exempt_networks="", trusted_proxies="127.0.0.1/32")
 
