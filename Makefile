@@ -24,6 +24,7 @@ lint: setup ## ruff and mypy --strict
 
 bench: setup ## side-by-side measurements, ratios printed
 	@$(BIN)/python -m loadtests.judge_bench
+	@$(BIN)/python -m loadtests.service_bench
 
 prove: setup ## break every proven item on the running fleet and see the gate notice
 	@$(BIN)/launchgate prove inventories/sandbox.py

@@ -1,5 +1,6 @@
 """The ASGI application: routes, middleware, and how errors become answers."""
 
+import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,10 +20,12 @@ from search_api.documentation import page
 from search_api.documentation.described_api import DescribedApi
 from search_api.envelope import error_response
 from search_api.errors import ApiError
+from search_api.limits.standing import HEADERS
 from search_api.logs import configure_logs
 from search_api.metrics import forget_start_up_cpu
 from search_api.middleware import BodyLimitMiddleware, RequestMiddleware
 from search_api.routes import auth, databases, health, keys, management, search
+from search_api.search.admission import SearchAdmissionMiddleware
 from search_api.services import Services
 from search_api.settings import Settings, load_settings
 from search_api.version import __version__
@@ -40,13 +43,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_described(module.router)
     _answer_errors_in_the_envelope(app)
     # The last one added is the outermost.
+    app.add_middleware(SearchAdmissionMiddleware)
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
     app.add_middleware(
         EnvelopedCors,
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
-        expose_headers=["X-Request-Id", "Retry-After"],
+        expose_headers=["X-Request-Id", "Retry-After", *HEADERS],
         max_age=600,
     )
     app.add_middleware(RequestMiddleware, settings=settings)
@@ -60,16 +64,26 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.services = services
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
     services.usage.start()
+    services.records.start()
+    _look_for_garbage_less_often()
     forget_start_up_cpu()
     log.info("started", version=__version__)
     try:
         yield
     finally:
         services.draining = True
+        services.admissions.close()
         await anyio.to_thread.run_sync(services.close)
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
         log.info("stopped", version=__version__)
+
+
+def _look_for_garbage_less_often() -> None:
+    """What was loaded at the start lives for ever and is not looked at again; requests leave few circles behind."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _answer_errors_in_the_envelope(app: FastAPI) -> None:

@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import redis
 import structlog
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 from search_api import metrics
@@ -15,28 +16,34 @@ from search_api.settings import Settings
 
 log = structlog.get_logger()
 
-_PREFIX = "search-api:"
-_REST_SECONDS = 2.0
+PREFIX = "search-api:"
+REST_SECONDS = 2.0
+_MOST_UNDELIVERED = 10_000
+
+
+def redis_options(settings: Settings) -> dict[str, Any]:
+    """How to reach Redis: place, credentials, time limits, verified TLS."""
+    tls: dict[str, Any] = {}
+    if settings.redis_tls_ca is not None:
+        tls = {"ssl": True, "ssl_ca_certs": str(settings.redis_tls_ca), "ssl_check_hostname": True}
+    return tls | {
+        "host": settings.redis_host,
+        "port": settings.redis_port,
+        "username": settings.redis_user or None,
+        "password": settings.redis_password.get_secret_value() or None,
+        "socket_timeout": settings.redis_timeout,
+        "socket_connect_timeout": settings.redis_timeout,
+    }
 
 
 class Cache:
     """Byte values with a life. All methods work, as a miss, while Redis is away."""
 
     def __init__(self, settings: Settings) -> None:
-        tls: dict[str, Any] = {}
-        if settings.redis_tls_ca is not None:
-            tls = {"ssl": True, "ssl_ca_certs": str(settings.redis_tls_ca), "ssl_check_hostname": True}
-        self._redis = redis.Redis(
-            host=settings.redis_host,
-            port=settings.redis_port,
-            username=settings.redis_user or None,
-            password=settings.redis_password.get_secret_value() or None,
-            socket_timeout=settings.redis_timeout,
-            socket_connect_timeout=settings.redis_timeout,
-            retry=Retry(NoBackoff(), 1),
-            **tls,
-        )
+        self._redis = redis.Redis(**redis_options(settings), retry=Retry(NoBackoff(), 1))
         self._resting_until = 0.0
+        self._scripts: dict[str, Script] = {}
+        self._undelivered: dict[str, Callable[[redis.Redis], Any]] = {}
         self._flights: dict[str, threading.Lock] = {}
         self._flights_lock = threading.Lock()
 
@@ -70,6 +77,41 @@ class Cache:
                 self.put(kind, key, value, seconds)
             return value, False
 
+    def make_once(self, kind: str, key: str, seconds: int, make: Callable[[], tuple[bytes, bool]]) -> bytes:
+        """As get_or_make, for a caller who knows that the value was not there a moment ago."""
+        with self._flight(kind + key) as waited:
+            if waited and (found := self.get(kind, key)) is not None:
+                return found
+            value, keep = make()
+            if keep:
+                self.put(kind, key, value, seconds)
+            return value
+
+    def script(self, text: str, names: Sequence[str], arguments: Sequence[str | int]) -> list[Any] | None:
+        """Run a script inside Redis, by its digest; None while Redis is away."""
+        script = self._scripts.setdefault(text, self._redis.register_script(text))
+        return cast("list[Any] | None", self._do(lambda client: script(names, arguments, client)))
+
+    def deliver(self, kind: str, key: str, value: bytes, seconds: int) -> None:
+        """Keep a value that other workers must see: now if Redis takes it, otherwise as soon as it does."""
+        name = _name(kind, key)
+        self._undelivered.pop(name, None)
+        if self._do(lambda client: client.set(name, value, ex=seconds), even_resting=True) is None:
+            self.deliver_later(name, lambda client: client.set(name, value, ex=seconds))
+
+    def deliver_later(self, name: str, action: Callable[["redis.Redis"], Any]) -> None:
+        """Do this as soon as Redis answers again; a later action under the same name replaces it."""
+        if len(self._undelivered) < _MOST_UNDELIVERED:
+            self._undelivered[name] = action
+
+    def deliver_pending(self) -> None:
+        """Try what could not be delivered; what fails again stays. Called regularly."""
+        for name, action in list(self._undelivered.items()):
+            if self._do(action) is None:
+                return
+            if self._undelivered.get(name) is action:
+                del self._undelivered[name]
+
     def alive(self) -> bool:
         """Whether Redis answers now."""
         return self._do(lambda client: client.ping()) is True
@@ -81,16 +123,16 @@ class Cache:
     def _flight(self, key: str) -> "_Flight":
         return _Flight(self._flights, self._flights_lock, key)
 
-    def _do(self, action: Callable[["redis.Redis"], Any]) -> Any:
-        if time.monotonic() < self._resting_until:
+    def _do(self, action: Callable[["redis.Redis"], Any], *, even_resting: bool = False) -> Any:
+        if time.monotonic() < self._resting_until and not even_resting:
             metrics.REDIS_COMMANDS.labels("skipped").inc()
             return None
         try:
             answer = action(self._redis)
         except redis.RedisError as error:
-            self._resting_until = time.monotonic() + _REST_SECONDS
+            self._resting_until = time.monotonic() + REST_SECONDS
             metrics.REDIS_COMMANDS.labels("failed").inc()
-            log.warning("redis is away", error=type(error).__name__, resting_seconds=_REST_SECONDS)
+            log.warning("redis is away", error=type(error).__name__, resting_seconds=REST_SECONDS)
             return None
         metrics.REDIS_COMMANDS.labels("done").inc()
         return answer
@@ -118,4 +160,4 @@ class _Flight:
 
 
 def _name(kind: str, key: str) -> str:
-    return f"{_PREFIX}{kind}:{key}"
+    return f"{PREFIX}{kind}:{key}"

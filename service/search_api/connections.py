@@ -35,11 +35,12 @@ def find_connection(session: Session, owner: str, connection_id: str) -> Databas
     return row
 
 
-def choose_connections(session: Session, owner: str, ids: Sequence[str] | None) -> list[DatabaseConnection]:
-    """The owner's connections with these ids, or all. Raises 404 CONNECTION_NOT_FOUND when an id is not theirs."""
-    rows = list_connections(session, owner)
+def choose_connections(
+    rows: Sequence[DatabaseConnection], ids: Sequence[str] | None
+) -> list[DatabaseConnection]:
+    """Those with these ids, or all of the owner's. Raises 404 CONNECTION_NOT_FOUND when an id is not theirs."""
     if ids is None:
-        return rows
+        return list(rows)
     wanted = set(ids)
     chosen = [row for row in rows if row.id in wanted]
     if len(chosen) != len(wanted):

@@ -5,6 +5,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel
+from starlette.types import Scope
 
 from search_api.clock import UtcTime, now, rfc3339
 from search_api.errors import ApiError
@@ -50,6 +51,15 @@ def ok(
         apiKeyTier=tier,
     )
     return Envelope(data=data, meta=meta)
+
+
+def ok_bytes(scope: Scope, data: bytes, execution_time: float, tier: str) -> bytes:
+    """As ``ok``, for data that is JSON already: it is neither parsed nor written again."""
+    meta = (
+        f',"meta":{{"timestamp":"{rfc3339(now())}","requestId":"{scope["request_id"]}",'
+        f'"version":"{__version__}","executionTime":{execution_time},"apiKeyTier":"{tier}"}}}}'
+    )
+    return b'{"success":true,"data":' + data + meta.encode()
 
 
 def error_response(error: ApiError, request_id: str) -> Response:

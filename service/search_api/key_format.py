@@ -1,6 +1,5 @@
 """API keys as text: ``lg_sk_{test|live}_`` + 40 random base62 characters + 6 base62 characters of CRC32."""
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -11,6 +10,7 @@ _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _FORM = re.compile(r"^(lg_sk_(?:test|live)_[0-9A-Za-z]{32,64})([0-9A-Za-z]{6})$")
 _RANDOM_LENGTH = 40
 _SHOWN_LENGTH = 16
+LIVE_PREFIX = "lg_sk_live_"
 
 
 def new_secret_key(environment: str) -> str:
@@ -32,7 +32,7 @@ def shown_prefix(secret_key: str) -> str:
 
 def stored_hash(secret_key: str, pepper: bytes) -> str:
     """What is stored instead of the key: HMAC-SHA256 under the pepper, in hexadecimal."""
-    return hmac.new(pepper, secret_key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(pepper, secret_key.encode(), "sha256").hex()
 
 
 def _checksum(body: str) -> str:

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -36,6 +37,10 @@ DATABASE_CONNECTIONS = Gauge(
     "database_connections_active", "Connections in use", ["target"], multiprocess_mode="livesum"
 )
 REDIS_COMMANDS = Counter("redis_commands_total", "Redis commands sent", ["outcome"])
+REDIS_DONE = REDIS_COMMANDS.labels("done")
+LIMITED_ALONE = Counter(
+    "rate_limit_degraded_total", "Requests that were judged by a local share of a limit, without Redis"
+)
 CACHE_OPERATIONS = Counter("cache_operations_total", "Cache look-ups and writes", ["kind", "outcome"])
 SEARCHES = Counter("search_requests_total", "Searches", ["mode", "status", "cache"])
 SEARCH_SECONDS = Histogram("search_duration_seconds", "Time of searches", ["mode"], buckets=_SECONDS)
@@ -45,6 +50,8 @@ API_KEY_USES = Counter("api_key_usage_total", "Requests with an API key", ["key_
 
 _cpu_lock = threading.Lock()
 _cpu_counted = time.process_time()
+_cpu_looked_at = 0.0
+_CPU_EVERY_SECONDS = 0.002  # asking the system costs more than counting
 
 
 def forget_start_up_cpu() -> None:
@@ -53,11 +60,50 @@ def forget_start_up_cpu() -> None:
     _cpu_counted = time.process_time()
 
 
+@lru_cache(maxsize=4096)
+def _of_request(method: str, route: str, status: str) -> tuple[Counter, Histogram, Counter]:
+    """The series of a request; finding them by their labels each time costs more than counting."""
+    return (
+        HTTP_REQUESTS.labels(method, route, status),
+        HTTP_SECONDS.labels(method, route),
+        HTTP_BYTES.labels(route),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _of_search(mode: str, status: str, cache: str) -> tuple[Counter, Histogram]:
+    return SEARCHES.labels(mode, status, cache), SEARCH_SECONDS.labels(mode)
+
+
+def count_search(mode: str, status: str, *, cache_hit: bool, seconds: float) -> None:
+    """Count a search."""
+    searches, times = _of_search(mode, status, "hit" if cache_hit else "miss")
+    searches.inc()
+    times.observe(seconds)
+
+
+@lru_cache(maxsize=4096)
+def key_use(tier: str, route: str, status: str) -> Counter:
+    """The series of requests with a key of this tier."""
+    return API_KEY_USES.labels(tier, route, status)
+
+
+def count_request(method: str, route: str, status: str, seconds: float, body_bytes: int) -> None:
+    """Count an answered request."""
+    requests, times, size = _of_request(method, route, status)
+    requests.inc()
+    times.observe(seconds)
+    size.inc(body_bytes)
+
+
 def count_cpu() -> None:
     """Add the CPU time that this worker used since the last call."""
-    global _cpu_counted  # noqa: PLW0603 (one figure per process, guarded by the lock)
+    global _cpu_counted, _cpu_looked_at  # noqa: PLW0603 (one figure per process, guarded by the lock)
+    if time.monotonic() - _cpu_looked_at < _CPU_EVERY_SECONDS:
+        return
     with _cpu_lock:
         used = time.process_time()
+        _cpu_looked_at = time.monotonic()
         CPU_SECONDS.inc(max(0.0, used - _cpu_counted))
         _cpu_counted = used
 

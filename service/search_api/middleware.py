@@ -3,15 +3,16 @@
 import re
 import time
 import uuid
+from functools import lru_cache
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search_api import metrics
 from search_api.client_address import client_address
 from search_api.envelope import error_response
 from search_api.errors import ApiError
+from search_api.logs import log_request
 from search_api.settings import Settings
 
 log = structlog.get_logger()
@@ -29,12 +30,22 @@ SECURITY_HEADERS = {
 }
 
 
+_SECURITY = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_READ_HERE = (b"x-request-id", b"x-forwarded-for")
+
+
 class RequestMiddleware:
     """Names the request, times it, counts it, logs it, and turns what nobody caught into a 500 in the envelope."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._trusted = settings.trusted_proxies
+        trusted = settings.trusted_proxies
+
+        @lru_cache(maxsize=4096)
+        def address_of(peer: str | None, forwarded: str) -> str:
+            return client_address(peer, forwarded, trusted, peer_is_local_socket=not peer)
+
+        self._address_of = address_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,30 +67,28 @@ class RequestMiddleware:
                 failure = ApiError(500, "INTERNAL_ERROR", "Something went wrong on our side.")
                 await error_response(failure, scope["request_id"])(scope, receive, answer.send)
         finally:
+            await release_lease(scope)
             self._count(scope, answer, time.perf_counter() - started)
             structlog.contextvars.clear_contextvars()
 
     def _describe(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
-        offered = headers.get("x-request-id", "")
+        sent = {name: value for name, value in scope["headers"] if name in _READ_HERE}
+        offered = sent.get(b"x-request-id", b"").decode("latin-1")
         scope["request_id"] = offered if _REQUEST_ID.match(offered) else str(uuid.uuid4())
         peer = scope["client"][0] if scope.get("client") else None
-        scope["client_address"] = client_address(
-            peer or None, headers.get("x-forwarded-for", ""), self._trusted, peer_is_local_socket=not peer
-        )
+        forwarded = sent.get(b"x-forwarded-for", b"").decode("latin-1")
+        scope["client_address"] = self._address_of(peer or None, forwarded)
 
     def _count(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = answer.method if answer.method in _METHODS else "OTHER"
-        metrics.HTTP_REQUESTS.labels(method, route, str(answer.status)).inc()
-        metrics.HTTP_SECONDS.labels(method, route).observe(seconds)
-        metrics.HTTP_BYTES.labels(route).inc(answer.body_bytes)
+        metrics.count_request(method, route, str(answer.status), seconds, answer.body_bytes)
         if tier := scope.get("api_key_tier"):
-            metrics.API_KEY_USES.labels(tier, route, str(answer.status)).inc()
+            metrics.key_use(tier, route, str(answer.status)).inc()
         metrics.count_cpu()
         if not (scope["path"].startswith(_QUIET) and answer.status < 400):
-            log.info(
-                "request",
+            log_request(
+                request_id=scope["request_id"],
                 method=method,
                 route=route,
                 status=answer.status,
@@ -89,6 +98,13 @@ class RequestMiddleware:
 
 
 _METHODS = {"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"}
+
+
+async def release_lease(scope: Scope) -> None:
+    """Let go of the request's place among those of its API key, if it holds one."""
+    verdict = scope.get("verdict")
+    if verdict is not None and verdict.lease:
+        await scope["app"].state.services.admissions.release(verdict)
 
 
 class _Answer:
@@ -103,11 +119,15 @@ class _Answer:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            # Before the caller hears the answer: its next request must find the place free.
+            await release_lease(self._scope)
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["x-request-id"] = self._scope["request_id"]
-            for name, value in SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
+            headers = [item for item in message.get("headers", ()) if item[0] != b"x-request-id"]
+            present = {name for name, _ in headers}
+            headers.append((b"x-request-id", self._scope["request_id"].encode()))
+            headers.extend(item for item in _SECURITY if item[0] not in present)
+            headers.extend(self._scope.get("limit_headers", ()))
+            message["headers"] = headers
         elif message["type"] == "http.response.body":
             self.body_bytes += len(message.get("body", b""))
         await self._send(message)
@@ -124,7 +144,7 @@ class BodyLimitMiddleware:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS", "DELETE"):
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         if declared.isdigit() and int(declared) > self._limit:
             await self._refuse(scope, receive, send)
             return

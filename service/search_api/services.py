@@ -12,7 +12,11 @@ from search_api.customer.pools import CustomerPools
 from search_api.customer.schema import SchemaCache
 from search_api.database import open_engine, session_of
 from search_api.parts import PartsWatch
+from search_api.limits.admission import Admissions
+from search_api.limits.attempts import Attempts
+from search_api.owned_connections import OwnedConnections
 from search_api.passwords import Passwords
+from search_api.records import SearchRecords
 from search_api.settings import Settings
 from search_api.tokens import Tokens
 from search_api.usage import UsageCounter
@@ -26,6 +30,8 @@ class Services:
         self.settings = settings
         self.engine = open_engine(settings)
         self.cache = Cache(settings)
+        self.limiter = Attempts(settings, self.cache)
+        self.admissions = Admissions(settings, self.cache)
         self.passwords = Passwords(settings)
         self.tokens = Tokens(settings)
         self.vault = Vault(settings.encryption_keys.get_secret_value())
@@ -34,6 +40,8 @@ class Services:
         self.schemas = SchemaCache(settings.schema_cache_seconds)
         self.usage = UsageCounter(self.engine, settings.usage_flush_seconds)
         self.parts = PartsWatch()
+        self.owned = OwnedConnections()
+        self.records = SearchRecords(self.engine, settings.records_flush_seconds, self.cache.deliver_pending)
         self.draining = False
 
     def session(self) -> AbstractContextManager[Session]:
@@ -41,8 +49,9 @@ class Services:
         return session_of(self.engine)
 
     def close(self) -> None:
-        """Write what was counted and close every connection."""
+        """Write what was counted and recorded, and close every connection but those of ``admissions``."""
         self.usage.stop()
+        self.records.stop()
         self.pools.close()
         self.cache.close()
         self.engine.dispose()

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from search_api.limits.tiers import TIERS, Tier
 from search_api.secret_strength import (
     DEVELOPMENT_API_KEY_PEPPER,
     DEVELOPMENT_JWT_SECRET,
@@ -33,6 +34,8 @@ PRIVATE_NETWORKS = tuple(
 Environment = Literal["development", "test", "staging", "production"]
 Network = IPv4Network | IPv6Network
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+Attempts = Annotated[int, Field(ge=1, le=1_000_000)]
+TIER_LIMITS = ",".join(f"{name}={tier.hourly}/{tier.burst}/{tier.concurrent}" for name, tier in TIERS.items())
 PoolSize = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -179,6 +182,34 @@ class Settings(BaseSettings):
         PRIVATE_NETWORKS,
         description="CIDRs, comma separated, that may read /metrics; so may a caller at the Unix socket itself",
     )
+    records_flush_seconds: Seconds = Field(1, description="searches that were made are recorded this often")
+
+    tier_limits: str = Field(
+        TIER_LIMITS,
+        pattern=r"^"
+        + ",".join(rf"{name}=[1-9]\d{{0,8}}/[1-9]\d{{0,8}}/[1-9]\d{{0,4}}" for name in TIERS)
+        + "$",
+        description="tier=requests an hour/in a burst window/at once, for every tier",
+    )
+    burst_window_seconds: int = Field(10, ge=1, le=3600, description="length of the window of a burst")
+    lease_seconds: Seconds = Field(
+        30, description="a request of a crashed worker counts as running for this long; longer than a search"
+    )
+    limit_share_divisor: int = Field(
+        4, ge=1, le=10_000, description="workers over all hosts, which share each limit while Redis is away"
+    )
+    limit_exempt_networks: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (),
+        description="CIDRs, comma separated, of the operator's probes; no limit per address holds for them",
+    )
+    register_per_hour: Attempts = Field(5, description="accounts made from one address")
+    login_per_hour: Attempts = Field(10, description="logins from one address")
+    failed_authentications_per_minute: Attempts = Field(
+        30, description="wrong tokens and API keys from one address; beyond it none is looked at"
+    )
+    key_creations_per_hour: Attempts = Field(20, description="API keys that one user makes")
+    key_regenerations_per_hour: Attempts = Field(5, description="API keys that one user makes anew")
+
     metrics_dir: Path | None = Field(
         None, description="directory for metrics of several workers; emptied at start"
     )
@@ -194,7 +225,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, CredentialFiles(settings_cls), env_settings
 
-    @field_validator("trusted_proxies", "customer_allowed_networks", "metrics_networks", mode="before")
+    @field_validator(
+        "trusted_proxies",
+        "customer_allowed_networks",
+        "metrics_networks",
+        "limit_exempt_networks",
+        mode="before",
+    )
     @classmethod
     def _networks(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -233,6 +270,7 @@ class Settings(BaseSettings):
             ("customer_statement_timeout", "customer_read_timeout"),
             ("customer_read_timeout", "customer_deadline"),
             ("customer_deadline", "shutdown_timeout"),
+            ("customer_deadline", "lease_seconds"),
         ):
             if getattr(self, shorter) >= getattr(self, longer):
                 raise SettingsError(
@@ -245,6 +283,16 @@ class Settings(BaseSettings):
     def relaxed(self) -> bool:
         """True in development, where weak or missing secrets are tolerated."""
         return self.environment == "development"
+
+    @property
+    def tiers(self) -> dict[str, Tier]:
+        """The tiers with their limits, the smallest first."""
+        tiers = {}
+        for part in self.tier_limits.split(","):
+            name, figures = part.split("=")
+            hourly, burst, concurrent = map(int, figures.split("/"))
+            tiers[name] = Tier(hourly, burst, concurrent, TIERS[name].ai_per_hour)
+        return tiers
 
     @property
     def jwt_key(self) -> str:

@@ -51,7 +51,9 @@ class UsageCounter:
         moment = now()
         hour = moment.replace(minute=0, second=0, microsecond=0)
         with self._lock:
-            count = self._counts.setdefault((api_key_id, hour), _Count(0, moment, address))
+            count = self._counts.get((api_key_id, hour))
+            if count is None:
+                count = self._counts[api_key_id, hour] = _Count(0, moment, address)
             count.requests += 1
             count.last_used = moment
             count.last_address = address

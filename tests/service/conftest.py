@@ -10,7 +10,7 @@ from search_api import migrate
 from search_api.app import create_app
 from search_api.settings import Settings, load_settings
 from service_client import Client, Person
-from service_processes import MariaDB, database_server, redis_server, serving
+from service_processes import MariaDB, app_process, database_server, redis_server, serving
 
 DATABASE_PASSWORD = "Zq8-service-own-pass"
 SEARCHER_PASSWORD = "Yw5-reads-only-pass"
@@ -23,6 +23,7 @@ SECRETS = {
 
 MakeSettings = Callable[..., Settings]
 ServeApp = Callable[..., AbstractContextManager[Client]]
+TwoApps = Callable[..., AbstractContextManager[tuple[Client, Client]]]
 
 
 @pytest.fixture(autouse=True)
@@ -64,21 +65,29 @@ def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture(scope="session")
-def make_settings(mariadb: MariaDB, redis_port: int) -> MakeSettings:
+def setting_values(mariadb: MariaDB, redis_port: int) -> dict[str, Any]:
+    """What the tests set, but for the secrets."""
+    return {
+        "environment": "test",
+        "database_port": mariadb.port,
+        "redis_port": redis_port,
+        "password_memory_kib": 1024,
+        "password_time_cost": 1,
+        "customer_allowed_networks": "127.0.0.0/8",
+        "customer_tls_ca": mariadb.certificates.ca,
+        "customer_connect_timeout": 1,
+        "customer_statement_timeout": 1,
+        "log_level": "warning",
+        # The tests call from one address and in bursts; those of the limits set the real figures.
+        "limit_exempt_networks": "127.0.0.0/8",
+        "tier_limits": "free=1000/1000/50,pro=10000/1000/50,enterprise=100000/1000/50",
+    }
+
+
+@pytest.fixture(scope="session")
+def make_settings(setting_values: dict[str, Any]) -> MakeSettings:
     def make(**changes: Any) -> Settings:
-        values: dict[str, Any] = {
-            "environment": "test",
-            "database_port": mariadb.port,
-            "redis_port": redis_port,
-            "password_memory_kib": 1024,
-            "password_time_cost": 1,
-            "customer_allowed_networks": "127.0.0.0/8",
-            "customer_tls_ca": mariadb.certificates.ca,
-            "customer_connect_timeout": 1,
-            "customer_statement_timeout": 1,
-            "log_level": "warning",
-        }
-        return load_settings(**(values | SECRETS | changes))
+        return load_settings(**(setting_values | SECRETS | changes))
 
     return make
 
@@ -101,6 +110,20 @@ def client(serve: ServeApp, make_settings: MakeSettings) -> Iterator[Client]:
     migrate.upgrade(make_settings())
     with serve() as served:
         yield served
+
+
+@pytest.fixture
+def two_apps(setting_values: dict[str, Any], make_settings: MakeSettings, tmp_path: Path) -> TwoApps:
+    """Serves the application with changed settings by two processes of their own, as two hosts would."""
+    migrate.upgrade(make_settings())
+
+    @contextmanager
+    def start(**changes: Any) -> Iterator[tuple[Client, Client]]:
+        values = setting_values | SECRETS | changes
+        with app_process(values, tmp_path) as first, app_process(values, tmp_path) as second:
+            yield Client(first), Client(second)
+
+    return start
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -295,3 +296,37 @@ def serving(app: FastAPI) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(timeout=20)
+
+
+@contextmanager
+def app_process(settings: dict[str, Any], directory: Path) -> Iterator[str]:
+    """The service as a process of its own, with one worker; gives its base URL."""
+    port = free_port()
+    environment = {f"SEARCH_API_{name.upper()}": str(value) for name, value in settings.items()}
+    environment["PATH"] = os.environ["PATH"]
+    command = [
+        str(Path(sys.executable).with_name("search-api")),
+        "serve",
+        "--workers",
+        "1",
+        "--port",
+        str(port),
+    ]
+
+    def ready() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    log = directory / f"app-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
+    try:
+        wait_until(ready, "search-api", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=10)

@@ -1,4 +1,5 @@
 # ruff: noqa: S608 (the tests' own ids in the tests' own statements)
+import time
 from datetime import timedelta
 
 import pytest
@@ -156,7 +157,75 @@ def test_usage_comes_from_real_counters(client: Client, person: Person):
     key = client.data("GET", path, person.token)["apiKey"]
     assert (key["usageCount"], key["lastUsedIp"]) == (3, "127.0.0.1")
     assert key["lastUsed"] == read["lastUsed"]
+    for _ in range(2):
+        assert allowed(client, made["secretKey"])
+    answer = client.call("POST", "/api/v1/search", made["secretKey"], json={"query": "nginx"})
+    again = client.data("GET", f"{path}/usage", person.token)
+    remaining = again["usage"]["rateLimitStatus"]["remaining"]
+    assert str(remaining) == answer.headers["x-ratelimit-remaining"]
+    assert again["quotaUsed"] == again["totalRequests"] == again["quotaLimit"] - remaining == 6
     assert client.fault("GET", f"{path}/usage?days=0", person.token) == (400, "VALIDATION_ERROR")
+
+
+def regenerate(client: Client, person: Person, key_id: str, **body):
+    return client.data("POST", f"{KEYS}/{key_id}/regenerate", person.token, json=body)
+
+
+def test_a_regenerated_key_inherits_and_the_old_one_dies_at_once(client: Client, admin: Person):
+    end = rfc3339(now() + timedelta(days=3))
+    wanted = {"name": "worth keeping", "permissions": ["search", "analytics"], "rateLimitTier": "pro"}
+    old = admin.key(**wanted, environment="test", expiresAt=end)
+    assert allowed(client, old["secretKey"])
+    made = regenerate(client, admin, old["apiKey"]["id"])
+    assert set(made) == {"apiKey", "secretKey", "warning", "oldKeyId"}
+    assert made["oldKeyId"] == old["apiKey"]["id"] != made["apiKey"]["id"]
+    assert {name: made["apiKey"][name] for name in wanted} == wanted
+    assert (made["apiKey"]["expiresAt"], made["apiKey"]["environment"]) == (end, "test")
+    assert made["secretKey"] != old["secretKey"]
+    assert allowed(client, made["secretKey"])
+    assert search(client, old["secretKey"]) == (401, "INVALID_API_KEY")
+    assert client.data("GET", KEYS, admin.token)["total"] == 1
+
+
+def test_grace_never_extends_the_old_key(client: Client, person: Person):
+    soon = rfc3339(now() + timedelta(hours=1))
+    short, long = person.key(expiresAt=soon), person.key()
+    new = regenerate(client, person, short["apiKey"]["id"], graceSeconds=86_400)
+    assert new["apiKey"]["expiresAt"] == soon
+    path = f"{KEYS}/{short['apiKey']['id']}"
+    assert client.data("GET", path, person.token)["apiKey"]["expiresAt"] == soon
+    brief = regenerate(client, person, long["apiKey"]["id"], graceSeconds=2)
+    assert "expiresAt" not in brief["apiKey"]
+    assert allowed(client, long["secretKey"])
+    time.sleep(2.1)
+    assert search(client, long["secretKey"]) == (401, "EXPIRED_API_KEY")
+    assert allowed(client, brief["secretKey"])
+    again = client.fault("POST", f"{KEYS}/{long['apiKey']['id']}/regenerate", person.token)
+    assert again == (409, "RESOURCE_CONFLICT")
+
+
+@pytest.mark.parametrize("grace", [-1, 2_592_001, "soon"])
+def test_a_grace_out_of_range_is_a_400(client: Client, person: Person, grace):
+    path = f"{KEYS}/{person.key()['apiKey']['id']}/regenerate"
+    assert client.fault("POST", path, person.token, json={"graceSeconds": grace}) == (400, "VALIDATION_ERROR")
+
+
+def test_nobody_regenerates_anothers_key(client: Client, person: Person, other: Person):
+    made = person.key()
+    path = f"{KEYS}/{made['apiKey']['id']}/regenerate"
+    assert client.fault("POST", path, other.token) == (404, "API_KEY_NOT_FOUND")
+    assert allowed(client, made["secretKey"])
+
+
+def test_a_live_key_works_in_production_only(client: Client, person: Person, serve):
+    secret = person.secret(environment="live")
+    assert search(client, secret) == (403, "ENVIRONMENT_MISMATCH")
+    with serve(environment="development") as development:
+        assert search(development, secret) == (403, "ENVIRONMENT_MISMATCH")
+    strong = {"redis_password": "", "password_memory_kib": 19_456, "password_time_cost": 2}
+    with serve(environment="staging", **(strong | {"redis_password": "unused-But-Strong-7x"})) as staging:
+        assert allowed(staging, secret)
+        assert allowed(staging, person.secret()), "a test key works everywhere"
 
 
 def test_a_key_dies_with_nothing_but_itself(client: Client, person: Person):

@@ -319,7 +319,9 @@ def test_every_search_is_recorded(client: Client, person: Person, shop, mariadb)
     mariadb.run(
         f"UPDATE search_api.database_connections SET port = 1, updated_at = NOW(3) WHERE id = '{first}'"
     )
+    client.data("PUT", f"/api/v1/databases/{first}", person.token, json={"name": "unreachable now"})
     client.fault("POST", SEARCH, key["secretKey"], json={"query": "doomed"})
+    time.sleep(1.5)  # records are written once a second
     rows = mariadb.run(f"SELECT * FROM search_api.search_records WHERE user_id = '{person.id}' ORDER BY id")
     assert [
         (row["query_text"], row["search_mode"], row["result_count"], row["cache_hit"], row["status"])

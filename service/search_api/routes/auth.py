@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from search_api.accounts import end_account
-from search_api.authentication import Login, RefreshingLogin
+from search_api.authentication import Login, RefreshingLogin, limit_address
 from search_api.clock import UtcTime, now
 from search_api.envelope import Done, Envelope, ok
 from search_api.errors import ApiError, invalid, unauthorised
@@ -87,6 +87,7 @@ class LoginOut(BaseModel):
 @router.post("/register", status_code=201, response_model_exclude_none=True)
 def register(request: Request, body: RegisterBody, services: AppServices) -> Envelope[LoginOut]:
     """Make an account. 409 RESOURCE_CONFLICT when the address is taken."""
+    limit_address(request, services, "register")
     moment = now()
     user = User(
         id=new_id(),
@@ -113,6 +114,7 @@ def register(request: Request, body: RegisterBody, services: AppServices) -> Env
 @router.post("/login", response_model_exclude_none=True)
 def login(request: Request, body: LoginBody, services: AppServices) -> Envelope[LoginOut]:
     """401 AUTHENTICATION_FAILED after the same time for an unknown address and for a wrong password."""
+    limit_address(request, services, "login")
     with services.session() as session:
         user = session.scalar(select(User).where(User.email == body.email.strip().lower(), User.is_active))
     if not services.passwords.verify(body.password, user.password_hash if user else None) or user is None:

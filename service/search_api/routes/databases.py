@@ -26,6 +26,7 @@ from search_api.routes.database_models import (
     TableOut,
     TriedOut,
 )
+from search_api.owned_connections import connections_changed
 from search_api.services import AppServices, Services
 from search_api.vault import UnreadableCredentialError
 
@@ -60,6 +61,7 @@ def create_database(
     )
     with services.session() as session:
         session.add(row)
+    connections_changed(services.cache, caller.user.id)
     return ok(request, _shown(row))
 
 
@@ -112,6 +114,7 @@ def change_database(
         if set(changes) - {"name"}:
             row.last_connected = now()
         row.updated_at = now()
+    connections_changed(services.cache, caller.user.id)
     return ok(request, _shown(row))
 
 
@@ -125,6 +128,7 @@ def delete_database(
         row.is_active = False
         row.sealed_password = None
         row.updated_at = now()
+    connections_changed(services.cache, caller.user.id)
     return ok(request, Done())
 
 

@@ -8,18 +8,19 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from search_api.authentication import Login, forget_keys
+from search_api.authentication import Login, forget_keys, limit_user
 from search_api.clock import UtcTime, now
 from search_api.envelope import Done, Envelope, ok
 from search_api.errors import ApiError, api_key_not_found, invalid
 from search_api.ids import new_id
 from search_api.key_format import new_secret_key, shown_prefix, stored_hash
+from search_api.limits.admission import HOUR, hour_counter
+from search_api.limits.tiers import TIERS
 from search_api.models import ApiKey, ApiKeyUse, User
-from search_api.services import AppServices
+from search_api.services import AppServices, Services
 
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 
-HOURLY_LIMITS = {"free": 1_000, "pro": 10_000, "enterprise": 100_000}
 ENVIRONMENTS = ("test", "live")
 PERMISSIONS = ("search", "analytics", "admin")
 LAST_YEAR = 9999  # the last that MySQL can hold; beyond it, other time zones overflow
@@ -73,6 +74,18 @@ class CreatedOut(BaseModel):
     warning: str
 
 
+class RegenerateBody(BaseModel):
+    """How long the old key still works, at most 30 days."""
+
+    graceSeconds: Annotated[int, Field(ge=0, le=2_592_000)] = 0
+
+
+class RegeneratedOut(CreatedOut):
+    """As for a created key, and the id of the one that it replaces."""
+
+    oldKeyId: str
+
+
 class ListOut(BaseModel):
     """All keys of the user."""
 
@@ -91,27 +104,20 @@ def create_key(
     request: Request, body: CreateBody, services: AppServices, caller: Login
 ) -> Envelope[CreatedOut]:
     """Make a key; its secret is shown this once."""
+    limit_user(request, services, "key_creation", caller.user.id)
     if body.environment not in ENVIRONMENTS:
         raise ApiError(
             400, "INVALID_ENVIRONMENT", f"The environment must be one of {', '.join(ENVIRONMENTS)}."
         )
     _judge_grants(caller.user, _not_empty(body.permissions), body.rateLimitTier)
-    secret = new_secret_key(body.environment)
-    moment = now()
-    key = ApiKey(
-        id=new_id(),
+    key, secret = _new_key(
+        services,
         user_id=caller.user.id,
         name=body.name,
-        key_prefix=shown_prefix(secret),
-        key_hash=stored_hash(secret, services.settings.pepper),
         environment=body.environment,
         permissions=list(dict.fromkeys(body.permissions)),
         rate_limit_tier=body.rateLimitTier,
         expires_at=_future(body.expiresAt),
-        usage_count=0,
-        is_active=True,
-        created_at=moment,
-        updated_at=moment,
     )
     with services.session() as session:
         session.add(key)
@@ -168,6 +174,47 @@ def revoke_key(request: Request, key_id: str, services: AppServices, caller: Log
     return ok(request, Done())
 
 
+@router.post("/{key_id}/regenerate", response_model_exclude_none=True)
+def regenerate_key(
+    request: Request,
+    key_id: str,
+    services: AppServices,
+    caller: Login,
+    body: RegenerateBody | None = None,
+) -> Envelope[RegeneratedOut]:
+    """A new key with the old one's name, environment, permissions, tier and end; the old one dies after the grace.
+
+    The old key is never extended: it ends at its own end or after ``graceSeconds``, whichever is first, and at once
+    without them. 409 RESOURCE_CONFLICT for a key that has expired: the new one would be born expired.
+    """
+    limit_user(request, services, "key_regeneration", caller.user.id)
+    grace = body.graceSeconds if body else 0
+    with services.session() as session:
+        old = _find(session, caller.user.id, key_id, for_update=True)
+        moment = now()
+        if old.expires_at is not None and old.expires_at <= moment:
+            raise ApiError(409, "RESOURCE_CONFLICT", "The key has expired; make a new one.")
+        key, secret = _new_key(
+            services,
+            user_id=old.user_id,
+            name=old.name,
+            environment=old.environment,
+            permissions=old.permissions,
+            rate_limit_tier=old.rate_limit_tier,
+            expires_at=old.expires_at,
+        )
+        session.add(key)
+        if grace:
+            end = moment + timedelta(seconds=grace)
+            old.expires_at = end if old.expires_at is None else min(old.expires_at, end)
+        else:
+            old.is_active = False
+        old.updated_at = moment
+    forget_keys(services, [old.key_hash])
+    made = RegeneratedOut(apiKey=shown_key(key), secretKey=secret, warning=WARNING, oldKeyId=old.id)
+    return ok(request, made)
+
+
 @router.get("/{key_id}/usage")
 def read_usage(
     request: Request,
@@ -176,7 +223,10 @@ def read_usage(
     caller: Login,
     days: Annotated[int, Query(ge=1, le=365)] = 30,
 ) -> Envelope[dict[str, Any]]:
-    """Real counters: uses in the last days, in this month, and in the hour that runs."""
+    """Real counters: uses in the last days, in this month, and in the hour that runs, which is the limiter's own count.
+
+    While Redis is away the hour's figure is what was written to MySQL.
+    """
     services.usage.flush()
     moment = now()
     hour = moment.replace(minute=0, second=0, microsecond=0)
@@ -186,7 +236,9 @@ def read_usage(
         in_days = _uses_since(session, key.id, hour - timedelta(days=days))
         in_month = _uses_since(session, key.id, month)
         in_hour = _uses_since(session, key.id, hour)
-    limit = HOURLY_LIMITS[key.rate_limit_tier]
+    counted = services.limiter.used(hour_counter(key.key_hash), HOUR)
+    in_hour = in_hour if counted is None else counted
+    limit = services.settings.tiers[key.rate_limit_tier].hourly
     shown = shown_key(key).model_dump(exclude_none=True)
     reset = (hour + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
     usage = {
@@ -231,18 +283,36 @@ def shown_key(key: ApiKey) -> ApiKeyOut:
     )
 
 
-def _find(session: Session, owner: str, key_id: str) -> ApiKey:
-    key = session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == owner, ApiKey.is_active))
+def _find(session: Session, owner: str, key_id: str, *, for_update: bool = False) -> ApiKey:
+    wanted = select(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == owner, ApiKey.is_active)
+    key = session.scalar(wanted.with_for_update() if for_update else wanted)
     if key is None:
         raise api_key_not_found()
     return key
 
 
+def _new_key(services: Services, **values: Any) -> tuple[ApiKey, str]:
+    """A key that is not stored yet, and its secret."""
+    secret = new_secret_key(values["environment"])
+    moment = now()
+    key = ApiKey(
+        id=new_id(),
+        key_prefix=shown_prefix(secret),
+        key_hash=stored_hash(secret, services.settings.pepper),
+        usage_count=0,
+        is_active=True,
+        created_at=moment,
+        updated_at=moment,
+        **values,
+    )
+    return key, secret
+
+
 def _judge_grants(user: User, permissions: list[str], tier: str) -> None:
     if any(name not in PERMISSIONS for name in permissions):
         raise ApiError(400, "INVALID_PERMISSIONS", f"Permissions must be among {', '.join(PERMISSIONS)}.")
-    if tier not in HOURLY_LIMITS:
-        raise ApiError(400, "INVALID_RATE_LIMIT_TIER", f"The tier must be one of {', '.join(HOURLY_LIMITS)}.")
+    if tier not in TIERS:
+        raise ApiError(400, "INVALID_RATE_LIMIT_TIER", f"The tier must be one of {', '.join(TIERS)}.")
     if user.role != "admin" and ("admin" in permissions or tier != "free"):
         raise ApiError(
             403, "FORBIDDEN", "Only an administrator grants the permission admin and the tiers above free."

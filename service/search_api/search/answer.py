@@ -6,15 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from search_api import metrics
-from search_api.connections import choose_connections, pool_key
+from search_api.connections import choose_connections, list_connections
 from search_api.errors import invalid
 from search_api.models import DatabaseConnection
+from search_api.records import Made
 from search_api.search.one_database import Ask
 from search_api.search.query import parse_boolean, parse_natural
-from search_api.search.record import Made, record_search, trends_of_week
+from search_api.search.record import trends_of_week
 from search_api.search.run import new_deadline, run_search
 from search_api.search.statements import Mode
 from search_api.services import Services
@@ -37,54 +39,31 @@ class SearchQuestion:
     with_trends: bool
 
 
-def answer_search(
-    services: Services, user_id: str, api_key_id: str, question: SearchQuestion
-) -> dict[str, Any]:
-    """The ``data`` of the answer. Raises ApiError as the contract names them; that search is recorded too."""
-    _refuse_depth(services, question)
-    started = time.perf_counter()
-    with services.session() as session:
-        rows = choose_connections(session, user_id, question.databases)
-    status, data, hit = "failed", None, False
-    try:
-        data, hit = _cached(services, user_id, rows, question)
-        status = "ok"
-    finally:
-        milliseconds = round((time.perf_counter() - started) * 1000, 2)
-        made = Made(
-            user_id=user_id,
-            api_key_id=api_key_id,
-            query=question.query,
-            mode=question.mode,
-            database_ids=[row.id for row in rows],
-            results=data["totalCount"] if data else 0,
-            milliseconds=milliseconds,
-            cache_hit=hit,
-            status=status,
-        )
-        record_search(services, made)
-    data |= {"executionTime": milliseconds, "cache": "hit" if hit else "miss"}
-    if question.with_trends:
-        data["trends"] = trends_of_week(services, user_id)
-    return data
+@dataclass(frozen=True)
+class Asked:
+    """Who asks what. ``state`` names the state of the owner's connections, empty when it is not known.
+
+    ``started`` is the performance counter at the beginning of the request.
+    """
+
+    user_id: str
+    api_key_id: str
+    question: SearchQuestion
+    digest: str
+    state: str
+    started: float
 
 
-def _cached(
-    services: Services, user_id: str, rows: Sequence[DatabaseConnection], question: SearchQuestion
-) -> tuple[dict[str, Any], bool]:
-    def make() -> tuple[bytes, bool]:
-        data, complete = _search(services, rows, question)
-        return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode(), complete
+@dataclass(frozen=True)
+class Answer:
+    """``data`` is JSON. ``milliseconds`` is the time that the search took."""
 
-    seconds = services.settings.cache_search_seconds
-    if not seconds:
-        return json.loads(make()[0]), False
-    packed, hit = services.cache.get_or_make(_KIND, _cache_key(user_id, rows, question), seconds, make)
-    return json.loads(packed), hit
+    data: bytes
+    milliseconds: float
 
 
-def _cache_key(user_id: str, rows: Sequence[DatabaseConnection], question: SearchQuestion) -> str:
-    """Owner first: no two tenants ever share an entry. A changed connection makes other keys."""
+def digest_of(question: SearchQuestion) -> str:
+    """The same for questions that have the same answer. An entry of the cache is named by owner, state and digest."""
     parts = [
         question.query,
         question.mode,
@@ -92,9 +71,96 @@ def _cache_key(user_id: str, rows: Sequence[DatabaseConnection], question: Searc
         question.offset,
         sorted(question.tables) if question.tables is not None else None,
         sorted(question.columns) if question.columns is not None else None,
-        [pool_key(row) for row in rows],
+        sorted(question.databases) if question.databases is not None else None,
     ]
-    return f"{user_id}:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def answer_cached(services: Services, asked: Asked, packed: bytes) -> Answer:
+    """The answer that the admission found in the cache. Nothing waits: this runs on the event loop."""
+    head, _, opened = packed.partition(b"\n")
+    results, database_ids = _head(head)
+    milliseconds = _record(services, asked, database_ids, results, "ok", hit=True)
+    return Answer(_closed(opened, milliseconds, hit=True, trends=None), milliseconds)
+
+
+def answer_search(services: Services, asked: Asked, packed: bytes | None = None) -> Answer:
+    """The answer, from ``packed`` when the cache had it. Raises ApiError as the contract names them; that search is
+    recorded too.
+    """
+    question = asked.question
+    _refuse_depth(services, question)
+    hit, status, results = packed is not None, "failed", 0
+    rows = [] if hit else choose_connections(_connections(services, asked), question.databases)
+    database_ids = [row.id for row in rows]
+    try:
+        packed = _made(services, asked, rows) if packed is None else packed
+        head, _, opened = packed.partition(b"\n")
+        results, database_ids = _head(head)
+        status = "ok"
+    finally:
+        milliseconds = _record(services, asked, database_ids, results, status, hit=hit)
+    trends = trends_of_week(services, asked.user_id) if question.with_trends else None
+    return Answer(_closed(opened, milliseconds, hit=hit, trends=trends), milliseconds)
+
+
+def _connections(services: Services, asked: Asked) -> Sequence[DatabaseConnection]:
+    rows = services.owned.find(asked.user_id, asked.state)
+    if rows is None:
+        with services.session() as session:
+            rows = list_connections(session, asked.user_id)
+        services.owned.keep(asked.user_id, asked.state, rows)
+    return rows
+
+
+def _made(services: Services, asked: Asked, rows: Sequence[DatabaseConnection]) -> bytes:
+    def make() -> tuple[bytes, bool]:
+        data, complete = _search(services, rows, asked.question)
+        return _packed(data, [row.id for row in rows]), complete
+
+    seconds = services.settings.cache_search_seconds
+    if not seconds or not asked.state:
+        return make()[0]
+    return services.cache.make_once(_KIND, f"{asked.user_id}:{asked.state}:{asked.digest}", seconds, make)
+
+
+def _packed(data: dict[str, Any], database_ids: Sequence[str]) -> bytes:
+    """What the record needs, a line break, and the data as JSON without its last brace, so that more can be added."""
+    head = json.dumps([data["totalCount"], database_ids], separators=(",", ":"))
+    whole = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    return f"{head}\n{whole[:-1]}".encode()
+
+
+@lru_cache(maxsize=1024)
+def _head(head: bytes) -> tuple[int, list[str]]:
+    results, database_ids = json.loads(head)
+    return results, database_ids
+
+
+def _closed(opened: bytes, milliseconds: float, *, hit: bool, trends: dict[str, Any] | None) -> bytes:
+    more = b"" if trends is None else b',"trends":' + json.dumps(trends).encode()
+    outcome = b"hit" if hit else b"miss"
+    return b'%b,"executionTime":%b,"cache":"%b"%b}' % (opened, repr(milliseconds).encode(), outcome, more)
+
+
+def _record(
+    services: Services, asked: Asked, database_ids: list[str], results: int, status: str, *, hit: bool
+) -> float:
+    milliseconds = round((time.perf_counter() - asked.started) * 1000, 2)
+    services.records.add(
+        Made(
+            user_id=asked.user_id,
+            api_key_id=asked.api_key_id,
+            query=asked.question.query,
+            mode=asked.question.mode,
+            database_ids=database_ids,
+            results=results,
+            milliseconds=milliseconds,
+            cache_hit=hit,
+            status=status,
+        )
+    )
+    return milliseconds
 
 
 def _search(
@@ -123,12 +189,10 @@ def _search(
         "totalCount": page.total,
         "totalCountCapped": page.capped,
         "hasMore": page.total > ask.depth,
-        "executionTime": 0,
         "page": question.offset // question.limit + 1,
         "limit": question.limit,
         "modeUsed": mode,
         "degraded": degraded,
-        "cache": "miss",
         "databases": page.databases,
     }
     return data, page.complete
