@@ -162,6 +162,9 @@ class Settings(BaseSettings):
 
     search_max_depth: int = Field(10_000, ge=100, description="largest offset + limit of a search")
     like_row_cap: int = Field(50_000, ge=1, description="rows that a search without FULLTEXT index looks at")
+    word_count_cache_seconds: Seconds = Field(
+        300, description="in how many rows a word is, is asked again after this"
+    )
     cache_search_seconds: int = Field(
         60, ge=0, le=86_400, description="life of a cached search; 0 switches it off"
     )

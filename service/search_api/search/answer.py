@@ -3,7 +3,6 @@
 import hashlib
 import json
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -117,7 +116,7 @@ def _search(
         degraded.insert(0, "ai_unavailable")
     data = {
         "results": page.results,
-        "categories": _categories(page.results),
+        "categories": page.categories,
         "suggestions": [],
         "queryOptimization": [],
         "totalCount": page.total,
@@ -132,11 +131,6 @@ def _search(
         "databases": page.databases,
     }
     return data, page.complete
-
-
-def _categories(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    counts = Counter(name for result in results for name in result["categories"])
-    return [{"name": name, "count": count, "confidence": 1.0} for name, count in counts.most_common()]
 
 
 def _refuse_depth(services: Services, question: SearchQuestion) -> None:
