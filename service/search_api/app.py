@@ -20,10 +20,11 @@ from search_api.errors import ApiError
 from search_api.logs import configure_logs
 from search_api.metrics import forget_start_up_cpu
 from search_api.middleware import BodyLimitMiddleware, RequestMiddleware
-from search_api.routes import auth, databases, health, keys, search
+from search_api.routes import admin_analytics, analytics, auth, databases, health, keys, search
 from search_api.services import Services
 from search_api.settings import Settings, load_settings
 from search_api.version import __version__
+from search_api.warming import Warmer
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_url=None,
     )
     app.state.settings = settings
-    for module in (auth, keys, databases, search, health):
+    for module in (auth, keys, databases, search, analytics, admin_analytics, health):
         app.include_router(module.router)
     _answer_errors_in_the_envelope(app)
     # The last one added is the outermost.
@@ -65,12 +66,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.services = services
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
     services.usage.start()
+    warmer = Warmer(services)
+    warmer.start()
     forget_start_up_cpu()
     log.info("started", version=__version__)
     try:
         yield
     finally:
         services.draining = True
+        await anyio.to_thread.run_sync(warmer.stop)
         await anyio.to_thread.run_sync(services.close)
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

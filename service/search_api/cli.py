@@ -52,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     admin.add_argument("--email", required=True)
     admin.add_argument("--name", default="Administrator")
+    commands.add_parser(
+        "purge", help="sum up full days of searches, delete what is older than the settings say"
+    )
+    commands.add_parser("warm-cache", help="cache the answers to users' most frequent searches")
     return parser
 
 
@@ -106,6 +110,29 @@ def _create_admin(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _purge(_options: argparse.Namespace) -> int:
+    from search_api.retention import purge
+
+    for line in purge(load_settings()):
+        print(line, flush=True)
+    return DONE
+
+
+def _warm_cache(_options: argparse.Namespace) -> int:
+    from search_api.logs import configure_logs
+    from search_api.services import Services
+    from search_api.warming import warm_once
+
+    settings = load_settings()
+    configure_logs(settings)
+    services = Services(settings)
+    try:
+        print(warm_once(services).described())
+    finally:
+        services.close()
+    return DONE
+
+
 def _complain(message: str, code: int) -> int:
     print(f"search-api: {message}", file=sys.stderr)
     return code
@@ -117,6 +144,8 @@ _COMMANDS = {
     "check-settings": _check_settings,
     "env-example": _env_example,
     "create-admin": _create_admin,
+    "purge": _purge,
+    "warm-cache": _warm_cache,
 }
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from search_api.customer.schema import SchemaCache
 from search_api.database import open_engine, session_of
 from search_api.passwords import Passwords
 from search_api.search.frequencies import Frequencies
+from search_api.search.vocabulary import Vocabularies
 from search_api.settings import Settings
 from search_api.tokens import Tokens
 from search_api.usage import UsageCounter
@@ -32,6 +33,7 @@ class Services:
         self.connector = Connector(settings)
         self.pools = CustomerPools(settings, self.connector)
         self.schemas = SchemaCache(settings.schema_cache_seconds)
+        self.vocabularies = Vocabularies(settings, self.cache, self.pools, self.schemas, self.vault)
         self.frequencies = Frequencies(settings.word_count_cache_seconds)
         self.usage = UsageCounter(self.engine, settings.usage_flush_seconds)
         self.draining = False

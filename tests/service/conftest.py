@@ -77,6 +77,7 @@ def make_settings(mariadb: MariaDB, redis_port: int) -> MakeSettings:
             "customer_connect_timeout": 1,
             "customer_statement_timeout": 1,
             "log_level": "warning",
+            "warm_cache": False,
         }
         return load_settings(**(values | SECRETS | changes))
 

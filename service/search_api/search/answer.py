@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from search_api import metrics
+from search_api.analytics.figures import trend
+from search_api.analytics.span import span_of
 from search_api.connections import choose_connections, pool_key
 from search_api.errors import invalid
 from search_api.models import DatabaseConnection
 from search_api.search.one_database import Ask
+from search_api.search.optimization import explain_query
 from search_api.search.query import parse_boolean, parse_natural
-from search_api.search.record import Made, record_search, trends_of_week
+from search_api.search.record import Made, record_search
 from search_api.search.run import new_deadline, run_search
 from search_api.search.statements import Mode
 from search_api.services import Services
@@ -64,8 +67,18 @@ def answer_search(
         record_search(services, made)
     data |= {"executionTime": milliseconds, "cache": "hit" if hit else "miss"}
     if question.with_trends:
-        data["trends"] = trends_of_week(services, user_id)
+        data["trends"] = trend(services, user_id, span_of("week"))
     return data
+
+
+def warm_search(services: Services, user_id: str, question: SearchQuestion) -> bool:
+    """Cache the answer when it is not cached yet; gives whether it had to be made. It is not recorded.
+
+    Raises ApiError as a search does, also when a database of the question is not there any more.
+    """
+    with services.session() as session:
+        rows = choose_connections(session, user_id, question.databases)
+    return bool(rows) and not _cached(services, user_id, rows, question)[1]
 
 
 def _cached(
@@ -114,11 +127,18 @@ def _search(
     if question.mode == "semantic":
         metrics.AI_REQUESTS.labels("embed", "unavailable").inc()
         degraded.insert(0, "ai_unavailable")
+    optimization, suggestions = explain_query(
+        question.query,
+        ask,
+        page.tables,
+        page.total,
+        lambda: services.vocabularies.read(rows, question.tables),
+    )
     data = {
         "results": page.results,
         "categories": page.categories,
-        "suggestions": [],
-        "queryOptimization": [],
+        "suggestions": suggestions,
+        "queryOptimization": optimization,
         "totalCount": page.total,
         "totalCountCapped": page.capped,
         "hasMore": page.total > ask.depth,

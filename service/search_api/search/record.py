@@ -1,11 +1,8 @@
-"""Every search is recorded, whatever came of it; and what the records say about a user's week."""
+"""Every search is recorded, whatever came of it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
 
 import structlog
-from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from search_api import metrics
@@ -15,8 +12,6 @@ from search_api.models import SearchRecord
 from search_api.services import Services
 
 log = structlog.get_logger()
-
-_TOP = 5
 
 
 @dataclass(frozen=True)
@@ -57,27 +52,3 @@ def record_search(services: Services, made: Made) -> None:
     except SQLAlchemyError as error:
         metrics.SEARCH_RECORDS_LOST.inc()
         log.error("a search could not be recorded", error=type(error).__name__)
-
-
-def trends_of_week(services: Services, user_id: str) -> dict[str, Any]:
-    """The user's own last seven days: ``{period, topQueries, queryVolume, avgResponseTime, popularCategories}``."""
-    recent = (SearchRecord.user_id == user_id) & (SearchRecord.created_at >= now() - timedelta(days=7))
-    frequency = func.count().label("frequency")
-    with services.session() as session:
-        volume, average = session.execute(
-            select(func.count(), func.avg(SearchRecord.execution_ms)).where(recent)
-        ).one()
-        top = session.execute(
-            select(SearchRecord.query_text, frequency)
-            .where(recent)
-            .group_by(SearchRecord.query_text)
-            .order_by(frequency.desc(), SearchRecord.query_text)
-            .limit(_TOP)
-        ).all()
-    return {
-        "period": "week",
-        "topQueries": [text for text, _ in top],
-        "queryVolume": volume,
-        "avgResponseTime": round(float(average or 0), 2),
-        "popularCategories": [],
-    }
