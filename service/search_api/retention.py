@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select, text
+from sqlalchemy import Connection, Engine, Integer, delete, func, select, text
 from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -80,8 +80,8 @@ def _sum_day(engine: Engine, day: date) -> int:
             func.date(record.created_at),
             record.search_mode,
             func.count(),
-            func.sum(record.status != "ok"),
-            func.sum(record.cache_hit),
+            func.sum(record.status != "ok", type_=Integer),
+            func.sum(record.cache_hit, type_=Integer),
             func.sum(record.result_count),
             func.sum(record.execution_ms),
             func.min(record.execution_ms),
@@ -117,7 +117,7 @@ def _delete_old(engine: Engine, settings: Settings) -> Iterator[str]:
 
 
 def _delete_before(engine: Engine, column: InstrumentedAttribute[Any], before: date | datetime) -> int:
-    table = column.parent.local_table
+    table = column.class_
     deleted = 0
     while True:
         with engine.begin() as connection:

@@ -125,6 +125,7 @@ def _busiest(services: Services) -> list[str]:
 def _popular(services: Services, user_id: str) -> list[SearchQuestion]:
     number = func.count()
     record = SearchRecord
+    modes = {str(mode): mode for mode in _MODES}
     with services.session() as session:
         rows = session.execute(
             select(record.query_text, record.search_mode, record.database_ids)
@@ -140,6 +141,6 @@ def _popular(services: Services, user_id: str) -> list[SearchQuestion]:
             .limit(services.settings.warm_cache_queries)
         ).all()
     return [
-        SearchQuestion(text, tuple(ids), None, None, mode, _LIMIT, 0, with_trends=False)
+        SearchQuestion(text, tuple(ids), None, None, modes[mode], _LIMIT, 0, with_trends=False)
         for text, mode, ids in rows
     ]

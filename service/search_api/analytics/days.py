@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, select
+from sqlalchemy import ColumnElement, Integer, Row, func, select
 
 from search_api.analytics.span import Span
 from search_api.clock import now
@@ -97,8 +97,9 @@ def _of_records(user_id: str | None, span: Span) -> Any:
             day,
             SearchRecord.search_mode,
             func.count(),
-            func.sum(SearchRecord.status != "ok"),
-            func.sum(SearchRecord.cache_hit),
+            # Typed, for a sum of truth values is a truth value to SQLAlchemy.
+            func.sum(SearchRecord.status != "ok", type_=Integer),
+            func.sum(SearchRecord.cache_hit, type_=Integer),
             func.sum(SearchRecord.result_count),
             func.sum(SearchRecord.execution_ms),
             func.min(SearchRecord.execution_ms),

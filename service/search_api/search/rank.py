@@ -26,11 +26,12 @@ _SHORT_TYPES = {"char", "varchar", "tinytext"}
 
 @dataclass(frozen=True)
 class Weights:
-    """What each term of the query is worth over all searched tables."""
+    """What each term of the query is worth over all searched tables, and how long the texts in their windows are."""
 
     finder: WordFinder
     each: tuple[float, ...]
     required: tuple[bool, ...]
+    mean_length: float
 
     @property
     def highest(self) -> float:
@@ -50,18 +51,14 @@ def weights_of(terms: Sequence[Term], tables: Sequence[TableFound]) -> Weights:
         weights.append(rare * _OPERATOR_WEIGHTS.get(term.operator, 1.0))
         # A word that is nowhere does not make every row an incomplete one.
         required.append(term.operator != "~" and (frequency > 0 or not known))
-    return Weights(finder, tuple(weights), tuple(required))
+    lengths = [_length(hit) for table in tables for hit in table.hits[:WINDOW]]
+    return Weights(finder, tuple(weights), tuple(required), sum(lengths) / max(len(lengths), 1) or 1.0)
 
 
 def relevances(found: TableFound, weights: Weights) -> list[float]:
     """A relevance between 0 and 1 for each hit of a table: a higher one is better, whatever the table."""
-    scored = [_counted(hit, weights) for hit in found.hits[:WINDOW]]
-    mean = sum(length for _, length in scored) / max(len(scored), 1) or 1.0
     titles = title_columns(found.search.table, found.search.columns)
-    marks = [
-        _relevance(hit, counts, length / mean, weights, titles)
-        for hit, (counts, length) in zip(found.hits, scored, strict=False)
-    ]
+    marks = [_relevance(hit, weights, titles) for hit in found.hits[:WINDOW]]
     return marks + _behind(found.hits[WINDOW:], min(marks, default=0.0))
 
 
@@ -71,14 +68,13 @@ def title_columns(table: Table, columns: Sequence[str]) -> set[str]:
     return {name for name in columns if name.lower() in _TITLE_NAMES and types[name] in _SHORT_TYPES}
 
 
-def _counted(hit: Hit, weights: Weights) -> tuple[dict[str, list[int]], int]:
-    texts = hit.searched_texts()
-    return {name: weights.finder.counts(text) for name, text in texts.items()}, sum(map(len, texts.values()))
+def _length(hit: Hit) -> int:
+    return sum(map(len, hit.searched_texts().values()))
 
 
-def _relevance(
-    hit: Hit, counts: dict[str, list[int]], length: float, weights: Weights, titles: set[str]
-) -> float:
+def _relevance(hit: Hit, weights: Weights, titles: set[str]) -> float:
+    counts = {name: weights.finder.counts(text) for name, text in hit.searched_texts().items()}
+    length = _length(hit) / weights.mean_length
     score, complete = 0.0, True
     for number, weight in enumerate(weights.each):
         frequency = sum(
