@@ -121,6 +121,15 @@ def test_matched_words_are_whole_words_without_case_and_accents(query, text, fou
     assert WordFinder(terms_of(parse_boolean(query))).is_in(text) is found
 
 
+@pytest.mark.parametrize(
+    ("query", "counts"),
+    [("proxy", [2]), ("prox*", [4]), ('"proxy server"', [1]), ("proxy server", [2, 1]), ("ab", [0])],
+)
+def test_each_term_is_counted(query, counts):
+    text = "Proxy proxychains, a PROXY-server my_proxy proxy_pass"
+    assert WordFinder(parse_boolean(query).parts).counts(text) == counts
+
+
 def test_nothing_is_found_when_nothing_is_asked():
     assert not WordFinder(()).is_in("anything")
 

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from search_api.customer.pools import CustomerConnection, Row, StatementTimeoutError
 from search_api.customer.schema import Table
@@ -48,6 +49,7 @@ class Hit:
     texts: Row | None
     row: Row | None
 
+    @cached_property
     def searched_texts(self) -> dict[str, str]:
         """The beginnings of the searched columns' texts; empty behind the window."""
         values = self.texts if self.texts is not None else self.row or {}

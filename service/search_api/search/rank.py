@@ -69,11 +69,11 @@ def title_columns(table: Table, columns: Sequence[str]) -> set[str]:
 
 
 def _length(hit: Hit) -> int:
-    return sum(map(len, hit.searched_texts().values()))
+    return sum(map(len, hit.searched_texts.values()))
 
 
 def _relevance(hit: Hit, weights: Weights, titles: set[str]) -> float:
-    counts = {name: weights.finder.counts(text) for name, text in hit.searched_texts().items()}
+    counts = {name: weights.finder.counts(text) for name, text in hit.searched_texts.items()}
     length = _length(hit) / weights.mean_length
     score, complete = 0.0, True
     for number, weight in enumerate(weights.each):
@@ -92,7 +92,7 @@ def _relevance(hit: Hit, weights: Weights, titles: set[str]) -> float:
 
 def _is_title(hit: Hit, finder: WordFinder, titles: set[str]) -> bool:
     asked = [word for term in finder.terms for word in map(folded, term.words)]
-    texts = hit.searched_texts()
+    texts = hit.searched_texts
     return any(words_in(folded(texts.get(name, ""))) == asked for name in titles)
 
 

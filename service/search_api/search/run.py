@@ -53,7 +53,7 @@ class Candidate:
     @property
     def text(self) -> str:
         """The beginnings of its searched columns, one a line; empty behind each table's window."""
-        return "\n".join(self.hit.searched_texts().values())
+        return "\n".join(self.hit.searched_texts.values())
 
     @property
     def place(self) -> "Place":

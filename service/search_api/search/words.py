@@ -17,15 +17,23 @@ class WordFinder:
         # Longer ones first, so that a phrase is seen before a word that it begins with.
         order = sorted(range(len(self.terms)), key=lambda number: -len(self.terms[number].text))
         self._numbers = order
+        # Every row of a window is counted in: single words without the machinery of expressions.
+        self._each = [
+            folded(term.words[0])
+            if len(term.words) == 1 and not term.is_prefix
+            else re.compile(rf"(?<!\w){_expression(term)}")
+            for term in self.terms
+        ]
         each = [f"({_expression(self.terms[number])})" for number in order]
         self._pattern = re.compile(rf"(?<!\w)(?:{'|'.join(each)})" if each else "(?!)")
 
     def counts(self, text: str) -> list[int]:
         """How often each term is in the text."""
-        found = [0] * len(self.terms)
-        for number, _, _ in self.places(text):
-            found[number] += 1
-        return found
+        text = folded(text)
+        return [
+            len(each.findall(text)) if isinstance(each, re.Pattern) else _count(text, each)
+            for each in self._each
+        ]
 
     def is_in(self, text: str) -> bool:
         """Whether any term is in the text."""
@@ -47,6 +55,19 @@ def folded(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _fold(character: str) -> str:
     return unicodedata.normalize("NFD", character)[0].lower()[:1] or character
+
+
+def _count(text: str, word: str) -> int:
+    found, at, length = 0, text.find(word), len(word)
+    while at >= 0:
+        after = at + length
+        found += not (_is_word(text[at - 1 : at]) or _is_word(text[after : after + 1]))
+        at = text.find(word, after)
+    return found
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 def _expression(term: Term) -> str:
