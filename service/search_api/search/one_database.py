@@ -15,6 +15,7 @@ from search_api.search.statements import (
     FULL,
     RANKED_TEXT_LENGTH,
     SCORE,
+    VALUE,
     Mode,
     TableSearch,
     plan_table,
@@ -162,15 +163,11 @@ def _hits(connection: CustomerConnection, plan: TableSearch, ask: Ask, rows: Seq
 
 
 def _count(connection: CustomerConnection, found: TableFound, ask: Ask) -> None:
-    """The number of all matches and, in the same statement, of each category."""
-    plan = found.search
-    if plan.category_column is not None:
-        groups = _run(connection, plan.count_by(plan.category_column, _MOST_CATEGORIES + 1), ask.deadline)
-        if len(groups) <= _MOST_CATEGORIES:
-            found.categories = Counter({row["v"]: int(row["n"]) for row in groups})
-            found.total = found.categories.total()
-            return
-    found.total = _number(connection, plan.count(), ask.deadline)
+    """The number of all matches and, where they can be told apart, in the same statement that of each category."""
+    if _count_by_category(connection, found, ask):
+        found.total = found.categories.total()
+    else:
+        found.total = _number(connection, found.search.count(), ask.deadline)
 
 
 def _count_categories(found: TableFound, all_read: bool, connection: CustomerConnection, ask: Ask) -> None:
@@ -181,9 +178,18 @@ def _count_categories(found: TableFound, all_read: bool, connection: CustomerCon
         values = [(hit.texts or hit.row or {}).get(name) for hit in found.hits]
         found.categories = Counter(value if isinstance(value, str) else None for value in values)
     else:
-        groups = _run(connection, found.search.count_by(name, _MOST_CATEGORIES + 1), ask.deadline)
-        if len(groups) <= _MOST_CATEGORIES:
-            found.categories = Counter({row["v"]: int(row["n"]) for row in groups})
+        _count_by_category(connection, found, ask)
+
+
+def _count_by_category(connection: CustomerConnection, found: TableFound, ask: Ask) -> bool:
+    name = found.search.category_column
+    if name is None:
+        return False
+    groups = _run(connection, found.search.count_by(name, _MOST_CATEGORIES + 1), ask.deadline)
+    if len(groups) > _MOST_CATEGORIES:
+        return False
+    found.categories = Counter({row[VALUE]: int(row["n"]) for row in groups})
+    return True
 
 
 def _rounded(rows: int) -> int:

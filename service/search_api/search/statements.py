@@ -22,7 +22,8 @@ from search_api.search.query import Group, terms_of, top_level_text, without_exc
 Mode = Literal["natural", "boolean"]
 SHOWN_TEXT_LENGTH = 10_000
 RANKED_TEXT_LENGTH = 4_000
-SCORE, FULL = "lg score", "lg full"
+# Names that no column of a user's table is likely to have: GROUP BY takes a column before an alias.
+SCORE, FULL, VALUE = "lg score", "lg full", "lg value"
 # Columns by which results are told apart, in this order, where a table has one; then each table is a category.
 _CATEGORY_NAMES = (
     "section",
@@ -96,10 +97,10 @@ class TableSearch:
         )
 
     def count_by(self, column: str, most: int) -> Sql:
-        """The number of matching rows as ``n`` for each value ``v`` of a column, the largest first."""
+        """The number of matching rows as ``n`` for each value of a column, as ``VALUE``, the largest first."""
         return Sql(
-            f"SELECT {quote(column)} AS v, COUNT(*) AS n FROM {self.source.text} WHERE {self.where.text}"
-            " GROUP BY v ORDER BY n DESC, v LIMIT %s",
+            f"SELECT {quote(column)} AS `{VALUE}`, COUNT(*) AS n FROM {self.source.text} WHERE {self.where.text}"
+            f" GROUP BY `{VALUE}` ORDER BY n DESC, `{VALUE}` LIMIT %s",
             (*self.source.parameters, *self.where.parameters, most),
         )
 
