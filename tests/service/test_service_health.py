@@ -5,6 +5,7 @@ import sys
 import pytest
 from conftest import MakeSettings, ServeApp
 from search_api import migrate
+from search_api.database import SCHEMA_NUMBER
 from search_api.version import __version__
 from service_client import Client, Person
 from service_processes import free_port, redis_server
@@ -63,11 +64,11 @@ def test_ready_follows_the_schema(serve: ServeApp, make_settings: MakeSettings, 
         migrate.upgrade(make_settings(database_name="search_api_health"))
         assert failing() == {}
         mariadb.run("UPDATE search_api_health.alembic_version SET version_num = '0006'")
-        assert "needs 0007" in failing()["schema"]
-        mariadb.run("UPDATE search_api_health.alembic_version SET version_num = '0009'")
+        assert f"needs {SCHEMA_NUMBER:04d}" in failing()["schema"]
+        mariadb.run(f"UPDATE search_api_health.alembic_version SET version_num = '{SCHEMA_NUMBER + 2:04d}'")  # noqa: S608
         assert failing() == {}, "old code goes on beside an expanded schema"
-        mariadb.run("UPDATE search_api_health.schema_contract SET oldest_reader = 8")
-        assert "can be read from version 0008 on" in failing()["schema"]
+        mariadb.run(f"UPDATE search_api_health.schema_contract SET oldest_reader = {SCHEMA_NUMBER + 1}")  # noqa: S608
+        assert f"can be read from version {SCHEMA_NUMBER + 1:04d} on" in failing()["schema"]
         mariadb.run("DELETE FROM search_api_health.schema_contract")
         assert "not complete" in failing()["schema"]
 
