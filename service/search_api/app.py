@@ -24,11 +24,12 @@ from search_api.limits.standing import HEADERS
 from search_api.logs import configure_logs
 from search_api.metrics import forget_start_up_cpu
 from search_api.middleware import BodyLimitMiddleware, RequestMiddleware
-from search_api.routes import auth, databases, health, keys, management, search
+from search_api.routes import admin_analytics, analytics, auth, databases, health, keys, management, search
 from search_api.search.admission import SearchAdmissionMiddleware
 from search_api.services import Services
 from search_api.settings import Settings, load_settings
 from search_api.version import __version__
+from search_api.warming import Warmer
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     configure_logs(settings)
     app = DescribedApi(lifespan=_lifespan)
     app.state.settings = settings
-    for module in (auth, keys, databases, search, management, health, page):
+    for module in (auth, keys, databases, search, analytics, admin_analytics, management, health, page):
         app.add_described(module.router)
     _answer_errors_in_the_envelope(app)
     # The last one added is the outermost.
@@ -66,6 +67,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services.usage.start()
     services.records.start()
     _look_for_garbage_less_often()
+    warmer = Warmer(services)
+    warmer.start()
     forget_start_up_cpu()
     log.info("started", version=__version__)
     try:
@@ -73,6 +76,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         services.draining = True
         services.admissions.close()
+        await anyio.to_thread.run_sync(warmer.stop)
         await anyio.to_thread.run_sync(services.close)
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]

@@ -121,6 +121,7 @@ def forget_keys(services: Services, key_hashes: list[str]) -> None:
 Login = Annotated[LoggedIn, Depends(logged_in)]
 RefreshingLogin = Annotated[LoggedIn, Depends(refreshing_login)]
 SearchKey = Annotated[KeyHolder, Depends(key_holder("search"))]
+AnalyticsKey = Annotated[KeyHolder, Depends(key_holder("analytics"))]
 
 
 def _login(request: Request, services: Services, *, refreshing: bool) -> LoggedIn:

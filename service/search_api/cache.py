@@ -58,6 +58,10 @@ class Cache:
         self._do(lambda client: client.set(_name(kind, key), value, ex=seconds, nx=only_if_absent))
         metrics.CACHE_OPERATIONS.labels(kind, "write").inc()
 
+    def claim(self, kind: str, key: str, seconds: int) -> bool:
+        """Whether this caller is the first in so many seconds; nobody is while Redis is away."""
+        return self._do(lambda client: client.set(_name(kind, key), b"1", ex=seconds, nx=True)) is True
+
     def get_or_make(
         self, kind: str, key: str, seconds: int, make: Callable[[], tuple[bytes, bool]]
     ) -> tuple[bytes, bool]:

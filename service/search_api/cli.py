@@ -79,6 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "rotate-encryption-key", help="re-encrypt stored credentials under the first encryption key"
     )
+    commands.add_parser(
+        "purge", help="sum up full days of searches, delete what is older than the settings say"
+    )
+    commands.add_parser("warm-cache", help="cache the answers to users' most frequent searches")
     for name, command in commands.choices.items():
         command.formatter_class = argparse.RawDescriptionHelpFormatter
         command.epilog = _EXAMPLES.get(name)
@@ -152,6 +156,29 @@ def _rotate_encryption_key(_options: argparse.Namespace) -> int:
     return FAILED if done.unreadable else DONE
 
 
+def _purge(_options: argparse.Namespace) -> int:
+    from search_api.retention import purge
+
+    for line in purge(load_settings()):
+        print(line, flush=True)
+    return DONE
+
+
+def _warm_cache(_options: argparse.Namespace) -> int:
+    from search_api.logs import configure_logs
+    from search_api.services import Services
+    from search_api.warming import warm_once
+
+    settings = load_settings()
+    configure_logs(settings)
+    services = Services(settings)
+    try:
+        print(warm_once(services).described())
+    finally:
+        services.close()
+    return DONE
+
+
 def _complain(message: str, code: int) -> int:
     print(f"search-api: {message}", file=sys.stderr)
     return code
@@ -164,6 +191,8 @@ _COMMANDS = {
     "env-example": _env_example,
     "create-admin": _create_admin,
     "rotate-encryption-key": _rotate_encryption_key,
+    "purge": _purge,
+    "warm-cache": _warm_cache,
 }
 
 if __name__ == "__main__":

@@ -50,3 +50,9 @@ class OwnedConnections:
 def connections_changed(cache: Cache, owner: str) -> None:
     """From now on nothing counts that was kept for the owner's connections as they were. Call after the commit."""
     cache.deliver(_KIND, owner, uuid.uuid4().hex.encode(), _KEPT_SECONDS)
+
+
+def state_of(cache: Cache, owner: str) -> str:
+    """The state as an admission would bring it along; empty while Redis is away."""
+    cache.put(_KIND, owner, uuid.uuid4().hex.encode(), _KEPT_SECONDS, only_if_absent=True)
+    return (cache.get(_KIND, owner) or b"").decode()

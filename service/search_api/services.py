@@ -17,6 +17,8 @@ from search_api.limits.attempts import Attempts
 from search_api.owned_connections import OwnedConnections
 from search_api.passwords import Passwords
 from search_api.records import SearchRecords
+from search_api.search.frequencies import Frequencies
+from search_api.search.vocabulary import Vocabularies
 from search_api.settings import Settings
 from search_api.tokens import Tokens
 from search_api.usage import UsageCounter
@@ -38,6 +40,8 @@ class Services:
         self.connector = Connector(settings)
         self.pools = CustomerPools(settings, self.connector)
         self.schemas = SchemaCache(settings.schema_cache_seconds)
+        self.vocabularies = Vocabularies(settings, self.cache, self.pools, self.schemas, self.vault)
+        self.frequencies = Frequencies(settings.word_count_cache_seconds)
         self.usage = UsageCounter(self.engine, settings.usage_flush_seconds)
         self.parts = PartsWatch()
         self.owned = OwnedConnections()

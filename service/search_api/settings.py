@@ -171,6 +171,18 @@ class Settings(BaseSettings):
 
     search_max_depth: int = Field(10_000, ge=100, description="largest offset + limit of a search")
     like_row_cap: int = Field(50_000, ge=1, description="rows that a search without FULLTEXT index looks at")
+    word_count_cache_seconds: Seconds = Field(
+        300, description="in how many rows a word is, is asked again after this"
+    )
+    vocabulary_cache_seconds: int = Field(
+        3600,
+        ge=1,
+        le=86_400,
+        description="words of a user's database, for suggestions, are read again after this",
+    )
+    vocabulary_rows: int = Field(
+        20_000, ge=100, le=1_000_000, description="rows of a user's database that are read for its words"
+    )
     cache_search_seconds: int = Field(
         60, ge=0, le=86_400, description="life of a cached search; 0 switches it off"
     )
@@ -210,6 +222,17 @@ class Settings(BaseSettings):
     key_creations_per_hour: Attempts = Field(20, description="API keys that one user makes")
     key_regenerations_per_hour: Attempts = Field(5, description="API keys that one user makes anew")
 
+    search_record_days: int = Field(
+        90, ge=1, le=400, description="`search-api purge` keeps each search's record for so many days"
+    )
+    rollup_days: int = Field(
+        400, ge=1, le=4000, description="and the daily sums and AI calls; not fewer than search_record_days"
+    )
+    warm_cache: bool = Field(
+        True, description="popular searches are cached again after a start and before they expire"
+    )
+    warm_cache_owners: int = Field(20, ge=1, le=1000, description="for so many users, the busiest first")
+    warm_cache_queries: int = Field(5, ge=1, le=50, description="so many searches of each")
     metrics_dir: Path | None = Field(
         None, description="directory for metrics of several workers; emptied at start"
     )
@@ -277,6 +300,11 @@ class Settings(BaseSettings):
                     f"{PREFIX}{longer.upper()}: is {getattr(self, longer):g} s; make it longer than "
                     f"{PREFIX}{shorter.upper()}, {getattr(self, shorter):g} s"
                 )
+        if self.rollup_days < self.search_record_days:
+            raise SettingsError(
+                f"{PREFIX}ROLLUP_DAYS: is {self.rollup_days}; make it no fewer than "
+                f"{PREFIX}SEARCH_RECORD_DAYS, {self.search_record_days}"
+            )
         return self
 
     @property

@@ -309,9 +309,9 @@ def test_secrets_are_credentials_and_never_environment(at: At) -> None:
             assert not [name for name in SECRET_NAMES if here.secrets[name] in text], path
 
 
-def test_both_units_load_each_secret_and_are_sandboxed_alike(at: At) -> None:
+def test_all_units_load_each_secret_and_are_sandboxed_alike(at: At) -> None:
     written = texts(wanted_files(at("app")))
-    for path in ("search-api@.service", "search-api-migrate@.service"):
+    for path in ("search-api@.service", "search-api-migrate@.service", "search-api-purge.service"):
         unit = written[f"/etc/systemd/system/{path}"]
         for name in SECRET_NAMES:
             assert f"LoadCredential={name}:/etc/search-api/credentials/{name}" in unit
@@ -322,6 +322,17 @@ def test_both_units_load_each_secret_and_are_sandboxed_alike(at: At) -> None:
             "PrivateUsers=yes",
         ):
             assert f"\n{line}\n" in unit
+
+
+def test_retention_runs_the_active_release_every_night(at: At) -> None:
+    written = texts(wanted_files(at("app")))
+    unit = written["/etc/systemd/system/search-api-purge.service"]
+    # A doubled dollar sign is the shell's, not systemd's.
+    line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    assert "$$(readlink /srv/search-api/active)/venv/bin/search-api\" purge'" in line
+    timer = written["/etc/systemd/system/search-api-purge.timer"]
+    assert "OnCalendar=*-*-* 02:30:00 UTC\n" in timer
+    assert "Persistent=true\n" in timer
 
 
 def test_prometheus_reads_every_machine(at: At) -> None:

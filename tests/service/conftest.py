@@ -78,6 +78,7 @@ def setting_values(mariadb: MariaDB, redis_port: int) -> dict[str, Any]:
         "customer_connect_timeout": 1,
         "customer_statement_timeout": 1,
         "log_level": "warning",
+        "warm_cache": False,
         # The tests call from one address and in bursts; those of the limits set the real figures.
         "limit_exempt_networks": "127.0.0.0/8",
         "tier_limits": "free=1000/1000/50,pro=10000/1000/50,enterprise=100000/1000/50",

@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from search_api.customer.schema import Column, FullTextIndex, Table
 from search_api.errors import ApiError
+from search_api.search.conditions import quote
 from search_api.search.query import parse_boolean, parse_natural, terms_of, top_level_text, without_exclusions
-from search_api.search.shape import json_value, words_pattern
-from search_api.search.statements import plan_table, quote
+from search_api.search.shape import json_value, snippet
+from search_api.search.statements import plan_table
+from search_api.search.words import WordFinder
 
 
 @pytest.mark.parametrize(
@@ -103,8 +105,54 @@ def test_values_become_json():
     assert [json_value(value) for value in values] == [None, 1, "x", 1.5, "2024-01-02", "1:00:00", None]
 
 
-def test_matched_words_are_whole_words():
-    pattern = words_pattern(parse_natural("the proxy").parts)
-    assert pattern.search("a Proxy here")
-    assert not pattern.search("the proxychains")
-    assert not words_pattern(()).search("anything")
+@pytest.mark.parametrize(
+    ("query", "text", "found"),
+    [
+        ("the proxy", "a Proxy here", True),
+        ("the proxy", "the proxychains", False),
+        ("prox*", "the proxychains", True),
+        ("cafe", "im Café", True),
+        ('"database server"', "a database, server", True),
+        ('"database server"', "a database and server", False),
+        ("the", "over the hill", True),
+    ],
+)
+def test_matched_words_are_whole_words_without_case_and_accents(query, text, found):
+    assert WordFinder(terms_of(parse_boolean(query))).is_in(text) is found
+
+
+@pytest.mark.parametrize(
+    ("query", "counts"),
+    [("proxy", [2]), ("prox*", [4]), ('"proxy server"', [1]), ("proxy server", [2, 1]), ("ab", [0])],
+)
+def test_each_term_is_counted(query, counts):
+    text = "Proxy proxychains, a PROXY-server my_proxy proxy_pass"
+    assert WordFinder(parse_boolean(query).parts).counts(text) == counts
+
+
+def test_nothing_is_found_when_nothing_is_asked():
+    assert not WordFinder(()).is_in("anything")
+
+
+def test_a_snippet_is_html_safe_and_marks_each_match():
+    finder = WordFinder(parse_natural("café server").parts)
+    shown = snippet(["<b>Cafe</b> & server's <mark>"], finder)
+    assert shown == ("&lt;b&gt;<mark>Cafe</mark>&lt;/b&gt; &amp; <mark>server</mark>&#x27;s &lt;mark&gt;")
+
+
+def test_a_snippet_is_where_most_of_the_words_are():
+    finder = WordFinder(parse_natural("alpha beta").parts)
+    text = "alpha " + "padding " * 100 + "alpha and beta" + " padding" * 100
+    shown = snippet([text], finder)
+    assert "<mark>alpha</mark> and <mark>beta</mark>" in shown
+    assert shown.startswith("…")
+    assert shown.endswith("…")
+
+
+@given(st.text(max_size=300), st.text(alphabet="ab ", min_size=1, max_size=10))
+def test_a_snippet_of_any_text_holds_no_markup_but_marks(text, words):
+    shown = snippet([text], WordFinder(parse_natural(words).parts))
+    plain = shown.replace("<mark>", "").replace("</mark>", "")
+    assert "<" not in plain
+    assert ">" not in plain
+    assert shown.count("<mark>") == shown.count("</mark>")

@@ -55,7 +55,7 @@ def test_the_answer_has_exactly_the_published_fields(reader):
         [],
         [{"id": reader[2], "status": "ok"}],
     )
-    assert found["categories"] == [{"name": "packages", "count": 1, "confidence": 1.0}]
+    assert found["categories"] == [{"name": "httpd", "count": 1, "confidence": 1.0}]
 
 
 def test_the_envelope_of_a_search_carries_time_and_tier(reader):
@@ -200,7 +200,7 @@ def test_a_column_without_index_is_searched_by_looking_and_says_so(reader):
         ("webserver", "natural", ["notes:1"]),
         ("100%", "natural", ["notes:2"]),
         ("proxy_pass", "natural", ["notes:2"]),
-        ("proxy", "natural", ["notes:2", "notes:3"]),
+        ("proxy", "natural", ["notes:3", "notes:2"]),
         ("+proxy -rules", "boolean", ["notes:3"]),
         ('"webserver reboot"', "boolean", ["notes:1"]),
         ("-reboot", "boolean", []),

@@ -20,6 +20,8 @@ from infra.operations import files, states, units
 UNIT = "/etc/systemd/system/search-api@.service"
 MIGRATE_UNIT = "/etc/systemd/system/search-api-migrate@.service"
 ACTIVE_UNIT = "/etc/systemd/system/search-api-active.service"
+PURGE_UNIT = "/etc/systemd/system/search-api-purge.service"
+PURGE_TIMER = "/etc/systemd/system/search-api-purge.timer"
 SYSUSERS = "/etc/sysusers.d/search-api.conf"
 
 
@@ -40,6 +42,11 @@ def app(here: Target) -> None:
     units.running(
         name="Find the active slot after a boot", unit="search-api-active.service", restart_on=[UNIT]
     )
+    units.running(
+        name="Sum up and delete old records every night",
+        unit="search-api-purge.timer",
+        restart_on=[PURGE_TIMER],
+    )
 
 
 def wanted_files(here: Target) -> list[files.Wanted]:
@@ -49,6 +56,7 @@ def wanted_files(here: Target) -> list[files.Wanted]:
         "app", "search-api@.service.j2", secrets=SECRET_NAMES, workers=here.settings.workers, sandbox=sandbox
     )
     migrate = render("app", "search-api-migrate@.service.j2", secrets=SECRET_NAMES, sandbox=sandbox)
+    purge = render("app", "search-api-purge.service.j2", secrets=SECRET_NAMES, sandbox=sandbox)
     folder = "/etc/search-api/credentials"
     return [
         *(
@@ -62,6 +70,8 @@ def wanted_files(here: Target) -> list[files.Wanted]:
         files.File(UNIT, unit),
         files.File(MIGRATE_UNIT, migrate),
         files.File(ACTIVE_UNIT, render("app", "search-api-active.service.j2")),
+        files.File(PURGE_UNIT, purge),
+        files.File(PURGE_TIMER, render("app", "search-api-purge.timer.j2")),
         files.File(SLOT_TOOL, program("app", "search-api-slot.py"), mode="755"),
         files.File(RELEASE_TOOL, program("app", "search-api-release.py"), mode="755"),
     ]

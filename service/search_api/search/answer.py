@@ -3,20 +3,22 @@
 import hashlib
 import json
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
 from search_api import metrics
+from search_api.analytics.figures import trend
+from search_api.analytics.span import span_of
 from search_api.connections import choose_connections, list_connections
 from search_api.errors import invalid
 from search_api.models import DatabaseConnection
+from search_api.owned_connections import state_of
 from search_api.records import Made
 from search_api.search.one_database import Ask
+from search_api.search.optimization import explain_query
 from search_api.search.query import parse_boolean, parse_natural
-from search_api.search.record import trends_of_week
 from search_api.search.run import new_deadline, run_search
 from search_api.search.statements import Mode
 from search_api.services import Services
@@ -100,8 +102,34 @@ def answer_search(services: Services, asked: Asked, packed: bytes | None = None)
         status = "ok"
     finally:
         milliseconds = _record(services, asked, database_ids, results, status, hit=hit)
-    trends = trends_of_week(services, asked.user_id) if question.with_trends else None
+    trends = trend(services, asked.user_id, span_of("week")) if question.with_trends else None
     return Answer(_closed(opened, milliseconds, hit=hit, trends=trends), milliseconds)
+
+
+def warm_search(services: Services, user_id: str, question: SearchQuestion) -> bool:
+    """Cache the answer when it is not cached yet; gives whether it had to be made. It is not recorded.
+
+    A question that names all of the owner's databases is cached for those who name none as well. Raises ApiError as a
+    search does, also when a database of the question is not there any more.
+    """
+    state = state_of(services.cache, user_id)
+    if not state:
+        return False
+    asked = Asked(user_id, "", question, digest_of(question), state, time.perf_counter())
+    owned = _connections(services, asked)
+    rows = choose_connections(owned, question.databases)
+    if not rows or services.cache.get(_KIND, _name(asked)) is not None:
+        return False
+    packed = _made(services, asked, rows)
+    if len(rows) == len(owned) and question.databases is not None:
+        unnamed = replace(asked, digest=digest_of(replace(question, databases=None)))
+        services.cache.put(_KIND, _name(unnamed), packed, services.settings.cache_search_seconds)
+    return True
+
+
+def _name(asked: Asked) -> str:
+    """Owner first: no two tenants ever share an entry. A changed connection makes other names."""
+    return f"{asked.user_id}:{asked.state}:{asked.digest}"
 
 
 def _connections(services: Services, asked: Asked) -> Sequence[DatabaseConnection]:
@@ -121,7 +149,7 @@ def _made(services: Services, asked: Asked, rows: Sequence[DatabaseConnection]) 
     seconds = services.settings.cache_search_seconds
     if not seconds or not asked.state:
         return make()[0]
-    return services.cache.make_once(_KIND, f"{asked.user_id}:{asked.state}:{asked.digest}", seconds, make)
+    return services.cache.make_once(_KIND, _name(asked), seconds, make)
 
 
 def _packed(data: dict[str, Any], database_ids: Sequence[str]) -> bytes:
@@ -181,11 +209,18 @@ def _search(
     if question.mode == "semantic":
         metrics.AI_REQUESTS.labels("embed", "unavailable").inc()
         degraded.insert(0, "ai_unavailable")
+    optimization, suggestions = explain_query(
+        question.query,
+        ask,
+        page.tables,
+        page.total,
+        lambda: services.vocabularies.read(rows, question.tables),
+    )
     data = {
         "results": page.results,
-        "categories": _categories(page.results),
-        "suggestions": [],
-        "queryOptimization": [],
+        "categories": page.categories,
+        "suggestions": suggestions,
+        "queryOptimization": optimization,
         "totalCount": page.total,
         "totalCountCapped": page.capped,
         "hasMore": page.total > ask.depth,
@@ -196,11 +231,6 @@ def _search(
         "databases": page.databases,
     }
     return data, page.complete
-
-
-def _categories(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    counts = Counter(name for result in results for name in result["categories"])
-    return [{"name": name, "count": count, "confidence": 1.0} for name, count in counts.most_common()]
 
 
 def _refuse_depth(services: Services, question: SearchQuestion) -> None:

@@ -68,7 +68,13 @@ class Term:
     @property
     def is_indexed(self) -> bool:
         """Whether a FULLTEXT index knows such words."""
-        return any(len(word) >= _SHORTEST_INDEXED and word.lower() not in _STOP_WORDS for word in self.words)
+        return any(not_indexed_reason(word) is None for word in self.words)
+
+    @property
+    def text(self) -> str:
+        """The term in MySQL's boolean syntax, in lower case and without its operator: equal for equal terms."""
+        words = " ".join(self.words).lower()
+        return f'"{words}"' if len(self.words) > 1 else f"{words}{'*' if self.is_prefix else ''}"
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,18 @@ class Group:
 
 
 Part = Term | Group
+
+
+def not_indexed_reason(word: str) -> str | None:
+    """Why a FULLTEXT index does not hold a word: ``stop_word`` or ``too_short``; None when it may hold it."""
+    if word.lower() in _STOP_WORDS:
+        return "stop_word"
+    return "too_short" if len(word) < _SHORTEST_INDEXED else None
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text, in order, as the indexes cut it."""
+    return _WORD.findall(text)
 
 
 def parse_natural(query: str) -> Group:

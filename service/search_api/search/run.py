@@ -1,7 +1,7 @@
 """A whole search: every chosen database at once, one order over all of them, one page out of it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +12,12 @@ from search_api.customer.pools import CustomerConnection, StatementFailedError, 
 from search_api.customer.schema import Table
 from search_api.errors import ApiError, invalid
 from search_api.models import DatabaseConnection
-from search_api.search.one_database import Ask, Found, Hit, fetch_rows, search_database
+from search_api.search.categories import categories_of, category_of
+from search_api.search.one_database import Ask, Found, Hit, TableFound, fetch_rows, search_database
 from search_api.search.query import terms_of
-from search_api.search.shape import shape_result, words_pattern
+from search_api.search.rank import Weights, relevances, weights_of
+from search_api.search.shape import shape_result
+from search_api.search.words import WordFinder
 from search_api.services import Services
 from search_api.vault import UnreadableCredentialError
 
@@ -39,19 +42,52 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A match in its place: ``score`` is its relevance from 0 to 1, comparable over all tables and databases."""
+
+    outcome: Outcome
+    table: TableFound
+    hit: Hit
+    score: float
+
+    @property
+    def text(self) -> str:
+        """The beginnings of its searched columns, one a line; empty behind each table's window."""
+        return "\n".join(self.hit.searched_texts.values())
+
+    @property
+    def place(self) -> "Place":
+        """What tells it from all others of the search; ties of the score are put in this order."""
+        return self.outcome.row.id, self.hit.search.table.name, self.hit.position
+
+
+Place = tuple[str, str, int]
+# Puts all candidates, which come in their order, into another one; what it leaves out is not shown.
+Reorder = Callable[[list[Candidate]], list[Candidate]]
+
+
+@dataclass(frozen=True)
 class Page:
     """The part of an answer that depends on the databases only."""
 
     results: list[dict[str, Any]]
+    categories: list[dict[str, Any]]
     total: int
     capped: bool
     degraded: list[str]
     databases: list[dict[str, str]]
     complete: bool
+    tables: list[TableFound]
 
 
-def run_search(services: Services, rows: Sequence[DatabaseConnection], ask: Ask, offset: int) -> Page:
-    """Search the databases and cut out the page from ``offset`` to ``ask.depth``.
+def run_search(
+    services: Services,
+    rows: Sequence[DatabaseConnection],
+    ask: Ask,
+    offset: int,
+    reorder: Reorder | None = None,
+) -> Page:
+    """Search the databases, bring all matches into one order, and cut out the page from ``offset`` to ``ask.depth``.
 
     A database that fails is reported and the others answer. Raises 502 SEARCH_FAILED or 504 SEARCH_TIMEOUT when all
     fail, and 400 VALIDATION_ERROR when the tables or columns asked for are in none of them.
@@ -59,19 +95,32 @@ def run_search(services: Services, rows: Sequence[DatabaseConnection], ask: Ask,
     outcomes = _for_each(services, rows, ask)
     _refuse_total_failure(outcomes)
     _refuse_unknown_names(outcomes, ask)
-    ranked = sorted(
-        ((hit, outcome) for outcome in outcomes for hit in outcome.found.hits),
-        key=lambda pair: (-pair[0].score, pair[1].row.id, pair[0].search.table.name, pair[0].position),
-    )
-    results = _results(services, ranked[offset : ask.depth], ask)
+    tables = [table for outcome in outcomes for table in outcome.found.tables]
+    weights = weights_of(terms_of(ask.query), tables)
+    candidates = _ranked(outcomes, weights)
+    if reorder is not None:
+        candidates = reorder(candidates)
+    results = _results(services, candidates[offset : ask.depth], ask, weights.finder)
     return Page(
         results=results,
+        categories=categories_of(tables),
         total=sum(outcome.found.total for outcome in outcomes),
         capped=any(outcome.found.capped for outcome in outcomes),
         degraded=_degraded(outcomes),
         databases=[outcome.described() for outcome in outcomes],
         complete=all(outcome.status == "ok" for outcome in outcomes),
+        tables=tables,
     )
+
+
+def _ranked(outcomes: Sequence[Outcome], weights: Weights) -> list[Candidate]:
+    candidates = [
+        Candidate(outcome, table, hit, score)
+        for outcome in outcomes
+        for table in outcome.found.tables
+        for hit, score in zip(table.hits, relevances(table, weights), strict=True)
+    ]
+    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.place))
 
 
 def _for_each(services: Services, rows: Sequence[DatabaseConnection], ask: Ask) -> list[Outcome]:
@@ -93,7 +142,7 @@ def _search_one(services: Services, outcome: Outcome, ask: Ask) -> None:
     try:
         with services.pools.borrow(pool_key(row), target_of(row, services.vault)) as connection:
             schema = _schema(services, row, connection)
-            outcome.found = search_database(connection, schema, ask)
+            outcome.found = search_database(connection, schema, ask, services.frequencies, pool_key(row))
     except StatementTimeoutError as error:
         outcome.status, outcome.error = "timeout", str(error)
     except (CannotConnectError, StatementFailedError, UnreadableCredentialError) as error:
@@ -124,38 +173,36 @@ def _refuse_unknown_names(outcomes: Sequence[Outcome], ask: Ask) -> None:
         raise invalid(field_name, "none of the databases has a searchable table like this", "unknown_name")
 
 
-def _results(services: Services, page: Sequence[tuple[Hit, Outcome]], ask: Ask) -> list[dict[str, Any]]:
+def _results(
+    services: Services, page: Sequence[Candidate], ask: Ask, finder: WordFinder
+) -> list[dict[str, Any]]:
     rows = _rows_of_page(services, page, ask)
-    pattern = words_pattern(terms_of(ask.query))
     return [
         shape_result(
-            database_id=outcome.row.id,
-            table=hit.search.table.name,
-            key=hit.key,
-            score=hit.score,
+            database_id=one.outcome.row.id,
+            table=one.hit.search.table.name,
+            key=one.hit.key,
+            score=one.score,
             row=row,
-            columns=hit.search.columns,
-            pattern=pattern,
+            columns=one.hit.search.columns,
+            finder=finder,
+            by_like=one.hit.search.by_like,
+            category=category_of(one.table, one.hit),
         )
-        for hit, outcome in page
-        if (row := rows.get(_place(hit, outcome)))
+        for one in page
+        if (row := rows.get(one.place))
     ]
 
 
-Place = tuple[str, str, int]
-
-
-def _rows_of_page(
-    services: Services, page: Sequence[tuple[Hit, Outcome]], ask: Ask
-) -> dict[Place, dict[str, Any]]:
+def _rows_of_page(services: Services, page: Sequence[Candidate], ask: Ask) -> dict[Place, dict[str, Any]]:
     rows: dict[Place, dict[str, Any]] = {}
     wanted: dict[str, tuple[Outcome, dict[str, list[Hit]]]] = {}
-    for hit, outcome in page:
-        if hit.row is not None:
-            rows[_place(hit, outcome)] = hit.row
+    for one in page:
+        if one.hit.row is not None:
+            rows[one.place] = one.hit.row
         else:
-            tables = wanted.setdefault(outcome.row.id, (outcome, {}))[1]
-            tables.setdefault(hit.search.table.name, []).append(hit)
+            tables = wanted.setdefault(one.outcome.row.id, (one.outcome, {}))[1]
+            tables.setdefault(one.hit.search.table.name, []).append(one.hit)
     for outcome, tables in wanted.values():
         try:
             with services.pools.borrow(
@@ -166,19 +213,15 @@ def _rows_of_page(
                         rows[outcome.row.id, name, position] = row
         except (CannotConnectError, StatementFailedError, StatementTimeoutError) as error:
             outcome.status, outcome.error = "error", str(error)
-    _refuse_total_failure([outcome for _, outcome in page])
+    _refuse_total_failure([one.outcome for one in page])
     return rows
-
-
-def _place(hit: Hit, outcome: Outcome) -> Place:
-    return outcome.row.id, hit.search.table.name, hit.position
 
 
 def _degraded(outcomes: Sequence[Outcome]) -> list[str]:
     reasons = []
     if any(outcome.status != "ok" for outcome in outcomes):
         reasons.append("database_unavailable")
-    if any(outcome.found.like_tables for outcome in outcomes):
+    if any(table.search.by_like for outcome in outcomes for table in outcome.found.tables):
         reasons.append("no_fulltext_index")
     if any(outcome.found.capped for outcome in outcomes):
         reasons.append("row_cap")

@@ -2,30 +2,53 @@
 
 # ruff: noqa: S608 (what is put into the text: quoted names, placeholders, numbers of our own)
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from search_api.customer.schema import FullTextIndex, Table
-from search_api.search.query import Group, Part, Term, terms_of, top_level_text, without_exclusions
+from search_api.search.conditions import (
+    ALWAYS_FALSE,
+    Sql,
+    condition,
+    has_text,
+    has_word,
+    joined,
+    leaf,
+    quote,
+)
+from search_api.search.query import Group, terms_of, top_level_text, without_exclusions
 
 Mode = Literal["natural", "boolean"]
 SHOWN_TEXT_LENGTH = 10_000
-_NOT_A_WORD = "[^[:alnum:]_]"
-_ALWAYS_FALSE = "0"
+RANKED_TEXT_LENGTH = 4_000
+# Names that no column of a user's table is likely to have: GROUP BY takes a column before an alias.
+SCORE, FULL, VALUE = "lg score", "lg full", "lg value"
+# Columns by which results are told apart, in this order, where a table has one; then each table is a category.
+_CATEGORY_NAMES = (
+    "section",
+    "category",
+    "type",
+    "kind",
+    "topic",
+    "genre",
+    "department",
+    "brand",
+    "status",
+    "language",
+)
+_CATEGORY_TYPES = ("char", "varchar", "enum")
 
-
-@dataclass(frozen=True)
-class Sql:
-    """SQL text and its parameters."""
-
-    text: str
-    parameters: tuple[object, ...] = ()
+_NOT_ASKED = Sql("0")
 
 
 @dataclass(frozen=True)
 class TableSearch:
-    """How one table is searched. ``by_like`` says that no FULLTEXT index serves, so words are looked for row by row."""
+    """How one table is searched.
+
+    ``by_like`` says that no FULLTEXT index serves, so words are looked for row by row. ``exact`` says that what the
+    indexes find lies within the columns asked for. ``full`` is 1 for rows that an index knows to hold all words.
+    """
 
     table: Table
     columns: tuple[str, ...]
@@ -33,16 +56,38 @@ class TableSearch:
     where: Sql
     score: Sql
     by_like: bool
+    indexes: tuple[FullTextIndex, ...] = ()
+    exact: bool = True
+    full: Sql = _NOT_ASKED
+
+    @property
+    def category_column(self) -> str | None:
+        """The column by which the table's rows are told apart."""
+        types = {column.name: column.type for column in self.table.columns}
+        lower = {name.lower(): name for name in types}
+        found = (lower[name] for name in _CATEGORY_NAMES if name in lower)
+        return next((name for name in found if types[name] in _CATEGORY_TYPES), None)
+
+    def wanting(self, words: Sequence[str]) -> "TableSearch":
+        """The same search, with rows first that hold all these words. It costs one more look into each index."""
+        if self.by_like or len(words) < 2:
+            return self
+        text = " ".join(f"+{word}" for word in words)
+        each = [_match(index, "boolean", text) for index in self.indexes]
+        full = joined([Sql(f"({match.text} > 0)", match.parameters) for match in each], " OR ")
+        return replace(self, full=full)
 
     def hits(self, limit: int) -> Sql:
         """Keys and scores of the best rows; whole rows when the table has no primary key."""
         chosen = ", ".join(quote(name) for name in self.table.primary_key) or _shown(self.table)
         order = ", ".join(quote(name) for name in self.table.primary_key) or _row_digest(self.table)
         text = (
-            f"SELECT {chosen}, {self.score.text} AS `lg score`"
-            f" FROM {self.source.text} WHERE {self.where.text} ORDER BY `lg score` DESC, {order} LIMIT %s"
+            f"SELECT {chosen}, {self.score.text} AS `{SCORE}`, {self.full.text} AS `{FULL}`"
+            f" FROM {self.source.text} WHERE {self.where.text}"
+            f" ORDER BY `{FULL}` DESC, `{SCORE}` DESC, {order} LIMIT %s"
         )
-        return Sql(text, (*self.score.parameters, *self.source.parameters, *self.where.parameters, limit))
+        before = (*self.score.parameters, *self.full.parameters, *self.source.parameters)
+        return Sql(text, (*before, *self.where.parameters, limit))
 
     def count(self) -> Sql:
         """The number of matching rows as ``n``."""
@@ -51,12 +96,45 @@ class TableSearch:
             (*self.source.parameters, *self.where.parameters),
         )
 
+    def count_by(self, column: str, most: int) -> Sql:
+        """The number of matching rows as ``n`` for each value of a column, as ``VALUE``, the largest first."""
+        return Sql(
+            f"SELECT {quote(column)} AS `{VALUE}`, COUNT(*) AS n FROM {self.source.text} WHERE {self.where.text}"
+            f" GROUP BY `{VALUE}` ORDER BY n DESC, `{VALUE}` LIMIT %s",
+            (*self.source.parameters, *self.where.parameters, most),
+        )
+
+    def frequencies(self, words: Sequence[str]) -> Sql:
+        """In how many rows each of the words is, as ``n0``, ``n1`` and so on: of several indexes, what knows most."""
+        counts, values = [], []
+        for number, word in enumerate(words):
+            each = [_match(index, "boolean", word) for index in self.indexes]
+            asked = [f"(SELECT COUNT(*) FROM {quote(self.table.name)} WHERE {match.text})" for match in each]
+            counts.append(f"{_greatest(asked)} AS n{number}")
+            values += [value for match in each for value in match.parameters]
+        return Sql("SELECT " + ", ".join(counts), tuple(values))
+
+    def texts(self, keys: Sequence[tuple[object, ...]]) -> Sql:
+        """What ranking reads of the rows with these primary keys: the searched columns' text, and the category."""
+        names = dict.fromkeys(self.table.primary_key)
+        long = [name for name in self.columns if name not in names]
+        if (category := self.category_column) is not None and category not in self.columns:
+            names[category] = None
+        chosen = [
+            *(quote(name) for name in names),
+            *(f"LEFT({quote(name)}, {RANKED_TEXT_LENGTH}) AS {quote(name)}" for name in long),
+        ]
+        return self._by_key(", ".join(chosen), keys)
+
     def rows(self, keys: Sequence[tuple[object, ...]]) -> Sql:
-        """The rows with these primary keys."""
+        """The rows with these primary keys, as results show them."""
+        return self._by_key(_shown(self.table), keys)
+
+    def _by_key(self, chosen: str, keys: Sequence[tuple[object, ...]]) -> Sql:
         names = ", ".join(quote(name) for name in self.table.primary_key)
         group = "(" + ", ".join(["%s"] * len(self.table.primary_key)) + ")"
         groups = ", ".join([group] * len(keys))
-        text = f"SELECT {_shown(self.table)} FROM {quote(self.table.name)} WHERE ({names}) IN ({groups})"
+        text = f"SELECT {chosen} FROM {quote(self.table.name)} WHERE ({names}) IN ({groups})"
         return Sql(text, tuple(value for key in keys for value in key))
 
 
@@ -72,11 +150,6 @@ def plan_table(
     if covered >= set(columns):
         return _by_index(table, columns, whole, partly, mode, query)
     return _by_like(table, columns, query, cap)
-
-
-def quote(name: str) -> str:
-    """A name as an identifier. The percent sign is doubled because the driver formats the text."""
-    return "`" + name.replace("`", "``").replace("%", "%%") + "`"
 
 
 def scanned_rows(table: Table, cap: int) -> Sql:
@@ -131,8 +204,8 @@ def _by_index(
     conditions = list(matches)
     for index in partly:
         match = _match(index, mode, generous)
-        inside = _condition(
-            query, [name for name in index.columns if name in columns], _has_word, indexed_only=True
+        inside = condition(
+            query, [name for name in index.columns if name in columns], has_word, indexed_only=True
         )
         matches.append(match)
         conditions.append(Sql(f"({match.text} AND {inside.text})", (*match.parameters, *inside.parameters)))
@@ -140,15 +213,19 @@ def _by_index(
         table,
         columns,
         Sql(quote(table.name)),
-        _joined(conditions, " OR "),
-        _joined(matches, " + "),
+        joined(conditions, " OR "),
+        joined(matches, " + "),
         by_like=False,
+        indexes=(*whole, *partly),
+        exact=not partly,
     )
 
 
 def _by_like(table: Table, columns: tuple[str, ...], query: Group, cap: int) -> TableSearch:
+    search = TableSearch(table, columns, Sql(""), Sql(""), Sql(""), by_like=True)
+    category = [search.category_column] if search.category_column is not None else []
     needed = dict.fromkeys(
-        [*table.primary_key, *columns] if table.primary_key else [c.name for c in table.columns]
+        [*table.primary_key, *columns, *category] if table.primary_key else [c.name for c in table.columns]
     )
     names = ", ".join(quote(name) for name in needed)
     order = ", ".join(quote(name) for name in table.primary_key)
@@ -156,13 +233,11 @@ def _by_like(table: Table, columns: tuple[str, ...], query: Group, cap: int) -> 
         f"(SELECT {names} FROM {quote(table.name)}{f' ORDER BY {order}' if order else ''} LIMIT %s) AS looked_at",
         (cap,),
     )
-    found = [_leaf(term, list(columns), _has_text) for term in terms_of(query)]
-    score = _joined(found, " + ") if found else Sql(_ALWAYS_FALSE)
+    found = [leaf(term, list(columns), has_text) for term in terms_of(query)]
+    score = joined(found, " + ") if found else Sql(ALWAYS_FALSE)
     # Half of the share of terms: a row found by an index with a real score stands before one found by looking.
     score = Sql(f"(0.5 * {score.text} / {max(len(found), 1)})", score.parameters)
-    return TableSearch(
-        table, columns, source, _condition(query, list(columns), _has_text), score, by_like=True
-    )
+    return replace(search, source=source, where=condition(query, list(columns), has_text), score=score)
 
 
 def _match(index: FullTextIndex, mode: Mode, text: str) -> Sql:
@@ -171,52 +246,8 @@ def _match(index: FullTextIndex, mode: Mode, text: str) -> Sql:
     return Sql(f"MATCH ({names}) AGAINST (%s {how})", (text,))
 
 
-Test = Callable[[str, Term], Sql]
-
-
-def _condition(part: Part, columns: list[str], test: Test, *, indexed_only: bool = False) -> Sql:
-    """Boolean mode in plain SQL: every + part, no - part, and one of the others when there is no + part."""
-    if isinstance(part, Term):
-        return _leaf(part, columns, test)
-    parts = [
-        inner for inner in part.parts if not indexed_only or isinstance(inner, Group) or inner.is_indexed
-    ]
-    parts = parts or list(part.parts)
-    sql = {
-        sign: [
-            _condition(inner, columns, test, indexed_only=indexed_only)
-            for inner in parts
-            if inner.operator in signs
-        ]
-        for sign, signs in (("must", ("+",)), ("never", ("-",)), ("may", ("", "~", "<", ">")))
-    }
-    wanted = sql["must"] or [_joined(sql["may"], " OR ")]
-    return _joined([*wanted, *(Sql(f"NOT {item.text}", item.parameters) for item in sql["never"])], " AND ")
-
-
-def _leaf(term: Term, columns: list[str], test: Test) -> Sql:
-    return _joined([test(name, term) for name in columns], " OR ")
-
-
-def _has_text(column: str, term: Term) -> Sql:
-    text = " ".join(term.words)
-    for special in "|%_":
-        text = text.replace(special, f"|{special}")
-    return Sql(f"IFNULL({quote(column)} LIKE %s ESCAPE '|', 0)", (f"%{text}%",))
-
-
-def _has_word(column: str, term: Term) -> Sql:
-    # The words hold letters, digits and underscores only, so that none of them is an operator of the expression.
-    middle = f"{_NOT_A_WORD}+".join(term.words)
-    end = "" if term.is_prefix else f"({_NOT_A_WORD}|$)"
-    return Sql(f"IFNULL({quote(column)} REGEXP %s, 0)", (f"(^|{_NOT_A_WORD}){middle}{end}",))
-
-
-def _joined(items: Sequence[Sql], operator: str) -> Sql:
-    if not items:
-        return Sql(_ALWAYS_FALSE)
-    text = operator.join(item.text for item in items)
-    return Sql(f"({text})", tuple(value for item in items for value in item.parameters))
+def _greatest(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else f"GREATEST({', '.join(items)})"
 
 
 def _shown(table: Table) -> str:

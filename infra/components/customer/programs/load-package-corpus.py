@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Prints SQL that fills a table with this machine's package lists: names, sections, full English descriptions.
 
-Reads apt's own lists. The new table is filled beside the old one and takes its place at once.
+Reads apt's own lists, or those in the folder that is named. The new table is filled beside the old one and takes its
+place at once.
 """
 
 import subprocess
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-LISTS = Path("/var/lib/apt/lists")
+LISTS = Path(sys.argv[1] if len(sys.argv) > 1 else "/var/lib/apt/lists")
 ROWS_A_STATEMENT = 500
 TABLE = """
 CREATE TABLE {name} (
@@ -86,7 +87,7 @@ def main() -> int:
     if rows:
         out.write("INSERT INTO packages_new VALUES " + ",".join(rows) + ";\n")  # noqa: S608 (quoted above)
     if not total:
-        sys.stderr.write("no package lists below /var/lib/apt/lists; run apt-get update\n")
+        sys.stderr.write(f"no package lists below {LISTS}; run apt-get update\n")
         return 1
     out.write("COMMIT;\n" + INDEXES)
     out.write(TABLE.format(name="IF NOT EXISTS packages", indexes=""))

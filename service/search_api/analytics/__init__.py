@@ -1,0 +1,1 @@
+"""What recorded searches say: figures of a user, and of the whole service for its administrators."""
