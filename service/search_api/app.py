@@ -65,6 +65,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.services = services
     anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
     services.usage.start()
+    services.ai.start()
     forget_start_up_cpu()
     log.info("started", version=__version__)
     try:

@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import redis
 import structlog
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 from search_api import metrics
@@ -36,6 +37,7 @@ class Cache:
             retry=Retry(NoBackoff(), 1),
             **tls,
         )
+        self._scripts: dict[str, Script] = {}
         self._resting_until = 0.0
         self._flights: dict[str, threading.Lock] = {}
         self._flights_lock = threading.Lock()
@@ -69,6 +71,34 @@ class Cache:
             if keep:
                 self.put(kind, key, value, seconds)
             return value, False
+
+    def get_many(self, kind: str, keys: Sequence[str]) -> list[bytes | None]:
+        """The values, None for each that is not there; one round trip."""
+        names = [_name(kind, key) for key in keys]
+        found = cast("list[bytes | None] | None", self._do(lambda client: client.mget(names)))
+        values: list[bytes | None] = found if found is not None else [None] * len(names)
+        hits = sum(value is not None for value in values)
+        metrics.CACHE_OPERATIONS.labels(kind, "hit").inc(hits)
+        metrics.CACHE_OPERATIONS.labels(kind, "miss").inc(len(values) - hits)
+        return values
+
+    def put_many(self, kind: str, values: Mapping[str, bytes], seconds: int) -> None:
+        """Keep the values for so many seconds; one round trip."""
+
+        def write(client: "redis.Redis") -> None:
+            with client.pipeline(transaction=False) as pipeline:
+                for key, value in values.items():
+                    pipeline.set(_name(kind, key), value, ex=seconds)
+                pipeline.execute()
+
+        self._do(write)
+        metrics.CACHE_OPERATIONS.labels(kind, "write").inc(len(values))
+
+    def run_script(self, text: str, keys: Sequence[str], arguments: Sequence[int]) -> Any:
+        """What a Lua script answers; None while Redis is away. The keys are given without the service's prefix."""
+        script = self._scripts.setdefault(text, self._redis.register_script(text))
+        names = [_PREFIX + key for key in keys]
+        return self._do(lambda client: script(keys=names, args=list(arguments), client=client))
 
     def alive(self) -> bool:
         """Whether Redis answers now."""

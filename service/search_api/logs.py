@@ -67,6 +67,9 @@ def configure_logs(settings: Settings) -> None:
         library.handlers = []
         library.propagate = True
     logging.getLogger("uvicorn.access").disabled = True
+    for name in ("openai", "httpx2", "httpcore2"):
+        # On lower levels they log whole requests: users' texts.
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def strike_secrets(event: EventDict, secrets: tuple[str, ...] = ()) -> EventDict:
@@ -96,5 +99,6 @@ def _secret_values(settings: Settings) -> tuple[str, ...]:
         settings.jwt_secret,
         settings.api_key_pepper,
         settings.encryption_keys,
+        settings.ai_api_key,
     ]
     return tuple(text for value in values if len(text := value.get_secret_value()) >= 8)

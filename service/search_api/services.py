@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
+from search_api.ai.assistant import Ai
 from search_api.cache import Cache
 from search_api.customer.connect import Connector
 from search_api.customer.pools import CustomerPools
@@ -32,6 +33,7 @@ class Services:
         self.pools = CustomerPools(settings, self.connector)
         self.schemas = SchemaCache(settings.schema_cache_seconds)
         self.usage = UsageCounter(self.engine, settings.usage_flush_seconds)
+        self.ai = Ai(settings, self.cache, self.engine)
         self.draining = False
 
     def session(self) -> AbstractContextManager[Session]:
@@ -41,6 +43,7 @@ class Services:
     def close(self) -> None:
         """Write what was counted and close every connection."""
         self.usage.stop()
+        self.ai.close()
         self.pools.close()
         self.cache.close()
         self.engine.dispose()

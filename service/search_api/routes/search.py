@@ -44,5 +44,5 @@ def search(
         offset=body.offset,
         with_trends=body.includeAnalytics,
     )
-    data = answer_search(services, caller.user_id, caller.key_id, question)
+    data = answer_search(services, caller.user_id, caller.key_id, question, caller.tier)
     return ok(request, data, execution_time=data["executionTime"], tier=caller.tier)

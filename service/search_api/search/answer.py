@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from search_api import metrics
+from search_api.ai.client import AiCaller
 from search_api.connections import choose_connections, pool_key
 from search_api.errors import invalid
 from search_api.models import DatabaseConnection
@@ -16,6 +16,7 @@ from search_api.search.one_database import Ask
 from search_api.search.query import parse_boolean, parse_natural
 from search_api.search.record import Made, record_search, trends_of_week
 from search_api.search.run import new_deadline, run_search
+from search_api.search.semantic import Semantic
 from search_api.search.statements import Mode
 from search_api.services import Services
 
@@ -38,7 +39,7 @@ class SearchQuestion:
 
 
 def answer_search(
-    services: Services, user_id: str, api_key_id: str, question: SearchQuestion
+    services: Services, user_id: str, api_key_id: str, question: SearchQuestion, tier: str = "free"
 ) -> dict[str, Any]:
     """The ``data`` of the answer. Raises ApiError as the contract names them; that search is recorded too."""
     _refuse_depth(services, question)
@@ -47,7 +48,7 @@ def answer_search(
         rows = choose_connections(session, user_id, question.databases)
     status, data, hit = "failed", None, False
     try:
-        data, hit = _cached(services, user_id, rows, question)
+        data, hit = _cached(services, AiCaller(user_id, api_key_id, tier), rows, question)
         status = "ok"
     finally:
         milliseconds = round((time.perf_counter() - started) * 1000, 2)
@@ -70,16 +71,16 @@ def answer_search(
 
 
 def _cached(
-    services: Services, user_id: str, rows: Sequence[DatabaseConnection], question: SearchQuestion
+    services: Services, caller: AiCaller, rows: Sequence[DatabaseConnection], question: SearchQuestion
 ) -> tuple[dict[str, Any], bool]:
     def make() -> tuple[bytes, bool]:
-        data, complete = _search(services, rows, question)
+        data, complete = _search(services, caller, rows, question)
         return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode(), complete
 
     seconds = services.settings.cache_search_seconds
     if not seconds:
         return json.loads(make()[0]), False
-    packed, hit = services.cache.get_or_make(_KIND, _cache_key(user_id, rows, question), seconds, make)
+    packed, hit = services.cache.get_or_make(_KIND, _cache_key(caller.user_id, rows, question), seconds, make)
     return json.loads(packed), hit
 
 
@@ -98,7 +99,7 @@ def _cache_key(user_id: str, rows: Sequence[DatabaseConnection], question: Searc
 
 
 def _search(
-    services: Services, rows: Sequence[DatabaseConnection], question: SearchQuestion
+    services: Services, caller: AiCaller, rows: Sequence[DatabaseConnection], question: SearchQuestion
 ) -> tuple[dict[str, Any], bool]:
     mode: Mode = "boolean" if question.mode == "boolean" else "natural"
     ask = Ask(
@@ -110,11 +111,10 @@ def _search(
         like_row_cap=services.settings.like_row_cap,
         deadline=new_deadline(services),
     )
-    page = run_search(services, rows, ask, question.offset)
-    degraded = list(page.degraded)
+    semantic = None
     if question.mode == "semantic":
-        metrics.AI_REQUESTS.labels("embed", "unavailable").inc()
-        degraded.insert(0, "ai_unavailable")
+        semantic = Semantic(caller, question.query, services.settings.ai_candidates)
+    page = run_search(services, rows, ask, question.offset, semantic)
     data = {
         "results": page.results,
         "categories": _categories(page.results),
@@ -126,8 +126,8 @@ def _search(
         "executionTime": 0,
         "page": question.offset // question.limit + 1,
         "limit": question.limit,
-        "modeUsed": mode,
-        "degraded": degraded,
+        "modeUsed": "semantic" if page.semantic else mode,
+        "degraded": page.degraded,
         "cache": "miss",
         "databases": page.databases,
     }

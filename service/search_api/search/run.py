@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from search_api.connections import pool_key, target_of
@@ -14,6 +14,7 @@ from search_api.errors import ApiError, invalid
 from search_api.models import DatabaseConnection
 from search_api.search.one_database import Ask, Found, Hit, fetch_rows, search_database
 from search_api.search.query import terms_of
+from search_api.search.semantic import Candidate, Semantic
 from search_api.search.shape import shape_result, words_pattern
 from search_api.services import Services
 from search_api.vault import UnreadableCredentialError
@@ -40,7 +41,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Page:
-    """The part of an answer that depends on the databases only."""
+    """The part of an answer that comes from the databases. ``semantic``: the AI put it in order."""
 
     results: list[dict[str, Any]]
     total: int
@@ -48,29 +49,52 @@ class Page:
     degraded: list[str]
     databases: list[dict[str, str]]
     complete: bool
+    semantic: bool
 
 
-def run_search(services: Services, rows: Sequence[DatabaseConnection], ask: Ask, offset: int) -> Page:
+Place = tuple[str, str, int]
+Rows = dict[Place, dict[str, Any]]
+Match = tuple[Hit, Outcome]
+
+
+def run_search(
+    services: Services,
+    rows: Sequence[DatabaseConnection],
+    ask: Ask,
+    offset: int,
+    semantic: Semantic | None = None,
+) -> Page:
     """Search the databases and cut out the page from ``offset`` to ``ask.depth``.
 
+    With ``semantic`` the best matches are put in its order; those beyond them follow in the order of the words, so that
+    pages fit together wherever they are cut.
     A database that fails is reported and the others answer. Raises 502 SEARCH_FAILED or 504 SEARCH_TIMEOUT when all
     fail, and 400 VALIDATION_ERROR when the tables or columns asked for are in none of them.
     """
-    outcomes = _for_each(services, rows, ask)
+    deepest = max(ask.depth, semantic.candidates) if semantic else ask.depth
+    outcomes = _for_each(services, rows, replace(ask, depth=deepest))
     _refuse_total_failure(outcomes)
     _refuse_unknown_names(outcomes, ask)
-    ranked = sorted(
+    ranked: list[Match] = sorted(
         ((hit, outcome) for outcome in outcomes for hit in outcome.found.hits),
         key=lambda pair: (-pair[0].score, pair[1].row.id, pair[0].search.table.name, pair[0].position),
     )
-    results = _results(services, ranked[offset : ask.depth], ask)
+    rows_read: Rows = {}
+    reason: str | None = None
+    if semantic:
+        head = slice(semantic.candidates)
+        ranked[head], rows_read, reason = _reranked(services, ranked[head], ask, offset, semantic)
+    results = _results(services, ranked[offset : ask.depth], ask, rows_read)
     return Page(
         results=results,
         total=sum(outcome.found.total for outcome in outcomes),
         capped=any(outcome.found.capped for outcome in outcomes),
-        degraded=_degraded(outcomes),
+        degraded=[*([reason] if reason else []), *_degraded(outcomes)],
+        semantic=semantic is not None and reason is None,
         databases=[outcome.described() for outcome in outcomes],
-        complete=all(outcome.status == "ok" for outcome in outcomes),
+        # What the AI did not help with now it may help with in a moment; only its being off is for good.
+        complete=all(outcome.status == "ok" for outcome in outcomes)
+        and (reason is None or not services.settings.ai_base_url),
     )
 
 
@@ -124,8 +148,32 @@ def _refuse_unknown_names(outcomes: Sequence[Outcome], ask: Ask) -> None:
         raise invalid(field_name, "none of the databases has a searchable table like this", "unknown_name")
 
 
-def _results(services: Services, page: Sequence[tuple[Hit, Outcome]], ask: Ask) -> list[dict[str, Any]]:
-    rows = _rows_of_page(services, page, ask)
+def _reranked(
+    services: Services, head: list[Match], ask: Ask, offset: int, semantic: Semantic
+) -> tuple[list[Match], Rows, str | None]:
+    """The best matches in semantic order and with new scores, their rows, and why the order is still the words'."""
+    if not services.ai.switched_on:
+        return head, {}, "ai_unavailable"
+    if len(head) < 2 or offset >= len(head):
+        return head, {}, None  # nothing on this page can move
+    rows = _rows_of_page(services, head, ask)
+    texts = [
+        ". ".join(text for name in hit.search.columns if isinstance(text := row.get(name), str))
+        for hit, outcome in head
+        for row in [rows.get(_place(hit, outcome), {})]
+    ]
+    made = semantic.rerank(
+        services, [Candidate(hit.score, text) for (hit, _), text in zip(head, texts, strict=True)]
+    )
+    moved = [
+        (replace(head[number][0], score=score), head[number][1])
+        for number, score in zip(made.order, made.scores, strict=True)
+    ]
+    return moved, rows, made.degraded
+
+
+def _results(services: Services, page: Sequence[Match], ask: Ask, rows: Rows) -> list[dict[str, Any]]:
+    rows |= _rows_of_page(services, [match for match in page if _place(*match) not in rows], ask)
     pattern = words_pattern(terms_of(ask.query))
     return [
         shape_result(
@@ -142,13 +190,8 @@ def _results(services: Services, page: Sequence[tuple[Hit, Outcome]], ask: Ask) 
     ]
 
 
-Place = tuple[str, str, int]
-
-
-def _rows_of_page(
-    services: Services, page: Sequence[tuple[Hit, Outcome]], ask: Ask
-) -> dict[Place, dict[str, Any]]:
-    rows: dict[Place, dict[str, Any]] = {}
+def _rows_of_page(services: Services, page: Sequence[Match], ask: Ask) -> Rows:
+    rows: Rows = {}
     wanted: dict[str, tuple[Outcome, dict[str, list[Hit]]]] = {}
     for hit, outcome in page:
         if hit.row is not None:
