@@ -55,7 +55,8 @@ class MiniLM:
         for number in range(self._layers):
             state = self._layer(f"encoder.layer.{number}.", state, texts)
         pooled = np.stack([state[text].mean(axis=0) for text in texts])
-        return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+        answer: Matrix = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+        return answer
 
     def _embedded(self, batch: list[list[int]]) -> Matrix:
         words = self._weights["embeddings.word_embeddings.weight"][np.concatenate(batch)]
