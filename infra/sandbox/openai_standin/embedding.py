@@ -8,12 +8,12 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from infra.sandbox.openai_standin.minilm import MiniLM
 
-Vector = array[float]  # of C floats
+Vector: TypeAlias = "array[float]"  # of C floats
 _REMEMBERED = 20_000  # texts; 384 numbers each: about 35 MB when full
 _WORD = re.compile(r"\w+")
 

@@ -3,13 +3,13 @@
 import math
 from array import array
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from search_api.ai.errors import FailedCallError, Tokens
 
-Vector = array[float]  # of C floats, length 1
+Vector: TypeAlias = "array[float]"  # of C floats, length 1
 _COUNT = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
