@@ -212,7 +212,7 @@ class Settings(BaseSettings):
     ai_prompt_price: float = Field(0.15, ge=0, description="US dollars a million tokens sent to ai_model")
     ai_completion_price: float = Field(0.6, ge=0, description="US dollars a million tokens written by it")
     ai_candidates: int = Field(
-        50, ge=2, le=200, description="best full-text matches that a semantic search puts in order"
+        50, ge=2, le=100, description="best full-text matches that a semantic search puts in order"
     )
     ai_document_chars: int = Field(
         300, ge=50, le=8000, description="characters of each of them that the AI reads"

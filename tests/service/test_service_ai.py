@@ -13,8 +13,7 @@ from infra.sandbox.openai_standin.faults import KINDS
 
 pytestmark = pytest.mark.usefixtures("client")  # the schema is complete
 SEARCH = "/api/v1/search"
-DEADLINE = 1.0
-QUICK = {"ai_timeout": 0.6, "ai_deadline": DEADLINE, "ai_retries": 1, "ai_breaker_failures": 50}
+QUICK = {"ai_timeout": 0.6, "ai_deadline": 1, "ai_retries": 1, "ai_breaker_failures": 50}
 # What each fault leaves of a semantic search: nothing to say, or the reason.
 EXPECTED = {
     "none": [], "slow": [], "limited": ["ai_unavailable"], "error": ["ai_unavailable"], "hang": ["ai_timeout"],
@@ -65,7 +64,9 @@ def test_no_fault_fails_a_search_and_each_says_what_it_cost(serve: ServeApp, sta
     expected = EXPECTED[fault] if mode == "semantic" else []
     assert found["degraded"] == expected
     assert found["modeUsed"] == ("natural" if expected else mode)
-    assert took < DEADLINE + 0.7
+    assert took < SECONDS["hang"] / 3, (
+        "far from what the fault would cost; the exact bound is tested elsewhere"
+    )
     assert bool(standin.calls()) == (mode == "semantic")
 
 

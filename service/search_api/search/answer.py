@@ -16,7 +16,7 @@ from search_api.search.one_database import Ask
 from search_api.search.query import parse_boolean, parse_natural
 from search_api.search.record import Made, record_search, trends_of_week
 from search_api.search.run import new_deadline, run_search
-from search_api.search.semantic import Semantic
+from search_api.search.semantic import SemanticOrder
 from search_api.search.statements import Mode
 from search_api.services import Services
 
@@ -111,10 +111,11 @@ def _search(
         like_row_cap=services.settings.like_row_cap,
         deadline=new_deadline(services),
     )
-    semantic = None
+    order = None
     if question.mode == "semantic":
-        semantic = Semantic(caller, question.query, services.settings.ai_candidates)
-    page = run_search(services, rows, ask, question.offset, semantic)
+        order = SemanticOrder(services, caller, question.query, question.offset)
+    page = run_search(services, rows, ask, question.offset, order)
+    reason = order.degraded if order else None
     data = {
         "results": page.results,
         "categories": _categories(page.results),
@@ -126,12 +127,12 @@ def _search(
         "executionTime": 0,
         "page": question.offset // question.limit + 1,
         "limit": question.limit,
-        "modeUsed": "semantic" if page.semantic else mode,
-        "degraded": page.degraded,
+        "modeUsed": "semantic" if order and not reason else mode,
+        "degraded": [*([reason] if reason else []), *page.degraded],
         "cache": "miss",
         "databases": page.databases,
     }
-    return data, page.complete
+    return data, page.complete and not (order and order.may_improve)
 
 
 def _categories(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from search_api.search.query import Group
 from search_api.search.statements import Mode, Sql, TableSearch, plan_table, scanned_rows
 
 _SCORE = "lg score"
+WINDOW = 120  # rows of a table that are looked at closely: several pages, read in about a millisecond
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,10 @@ def fetch_rows(
 
 def _search_table(connection: CustomerConnection, plan: TableSearch, ask: Ask, found: Found) -> None:
     # One row more than asked for tells whether counting is needed at all.
-    rows = _run(connection, plan.hits(ask.depth + 1), ask.deadline)
-    found.total += len(rows) if len(rows) <= ask.depth else _number(connection, plan.count(), ask.deadline)
-    for position, row in enumerate(rows[: ask.depth]):
+    depth = max(ask.depth, WINDOW)
+    rows = _run(connection, plan.hits(depth + 1), ask.deadline)
+    found.total += len(rows) if len(rows) <= depth else _number(connection, plan.count(), ask.deadline)
+    for position, row in enumerate(rows[:depth]):
         score = float(row.pop(_SCORE) or 0.0)
         key = tuple(row[name] for name in plan.table.primary_key)
         found.hits.append(Hit(plan, score, position, key or (position,), None if key else row))

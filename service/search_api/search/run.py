@@ -1,7 +1,7 @@
 """A whole search: every chosen database at once, one order over all of them, one page out of it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,9 +12,8 @@ from search_api.customer.pools import CustomerConnection, StatementFailedError, 
 from search_api.customer.schema import Table
 from search_api.errors import ApiError, invalid
 from search_api.models import DatabaseConnection
-from search_api.search.one_database import Ask, Found, Hit, fetch_rows, search_database
+from search_api.search.one_database import WINDOW, Ask, Found, Hit, fetch_rows, search_database
 from search_api.search.query import terms_of
-from search_api.search.semantic import Candidate, Semantic
 from search_api.search.shape import shape_result, words_pattern
 from search_api.services import Services
 from search_api.vault import UnreadableCredentialError
@@ -40,8 +39,34 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A match in its place, with its row as far as it is read."""
+
+    outcome: Outcome
+    hit: Hit
+    score: float
+    row: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """Its searched columns, one a line; empty behind the window."""
+        values = (self.row.get(name) for name in self.hit.search.columns)
+        return "\n".join(value for value in values if isinstance(value, str))
+
+    @property
+    def place(self) -> "Place":
+        """What tells it from all others of the search; ties of the score are put in this order."""
+        return self.outcome.row.id, self.hit.search.table.name, self.hit.position
+
+
+Place = tuple[str, str, int]
+# Puts all candidates, which come in their order, into another one; what it leaves out is not shown.
+Reorder = Callable[[list[Candidate]], list[Candidate]]
+
+
+@dataclass(frozen=True)
 class Page:
-    """The part of an answer that comes from the databases. ``semantic``: the AI put it in order."""
+    """The part of an answer that depends on the databases only."""
 
     results: list[dict[str, Any]]
     total: int
@@ -49,12 +74,6 @@ class Page:
     degraded: list[str]
     databases: list[dict[str, str]]
     complete: bool
-    semantic: bool
-
-
-Place = tuple[str, str, int]
-Rows = dict[Place, dict[str, Any]]
-Match = tuple[Hit, Outcome]
 
 
 def run_search(
@@ -62,40 +81,33 @@ def run_search(
     rows: Sequence[DatabaseConnection],
     ask: Ask,
     offset: int,
-    semantic: Semantic | None = None,
+    reorder: Reorder | None = None,
 ) -> Page:
     """Search the databases and cut out the page from ``offset`` to ``ask.depth``.
 
-    With ``semantic`` the best matches are put in its order; those beyond them follow in the order of the words, so that
-    pages fit together wherever they are cut.
     A database that fails is reported and the others answer. Raises 502 SEARCH_FAILED or 504 SEARCH_TIMEOUT when all
     fail, and 400 VALIDATION_ERROR when the tables or columns asked for are in none of them.
     """
-    deepest = max(ask.depth, semantic.candidates) if semantic else ask.depth
-    outcomes = _for_each(services, rows, replace(ask, depth=deepest))
+    outcomes = _for_each(services, rows, ask)
     _refuse_total_failure(outcomes)
     _refuse_unknown_names(outcomes, ask)
-    ranked: list[Match] = sorted(
-        ((hit, outcome) for outcome in outcomes for hit in outcome.found.hits),
-        key=lambda pair: (-pair[0].score, pair[1].row.id, pair[0].search.table.name, pair[0].position),
-    )
-    rows_read: Rows = {}
-    reason: str | None = None
-    if semantic:
-        head = slice(semantic.candidates)
-        ranked[head], rows_read, reason = _reranked(services, ranked[head], ask, offset, semantic)
-    results = _results(services, ranked[offset : ask.depth], ask, rows_read)
+    candidates = _ranked(outcomes)
+    if reorder is not None:
+        candidates = reorder([*_with_rows(services, candidates[:WINDOW], ask), *candidates[WINDOW:]])
+    results = _results(services, candidates[offset : ask.depth], ask)
     return Page(
         results=results,
         total=sum(outcome.found.total for outcome in outcomes),
         capped=any(outcome.found.capped for outcome in outcomes),
-        degraded=[*([reason] if reason else []), *_degraded(outcomes)],
-        semantic=semantic is not None and reason is None,
+        degraded=_degraded(outcomes),
         databases=[outcome.described() for outcome in outcomes],
-        # What the AI did not help with now it may help with in a moment; only its being off is for good.
-        complete=all(outcome.status == "ok" for outcome in outcomes)
-        and (reason is None or not services.settings.ai_base_url),
+        complete=all(outcome.status == "ok" for outcome in outcomes),
     )
+
+
+def _ranked(outcomes: Sequence[Outcome]) -> list[Candidate]:
+    candidates = [Candidate(outcome, hit, hit.score) for outcome in outcomes for hit in outcome.found.hits]
+    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.place))
 
 
 def _for_each(services: Services, rows: Sequence[DatabaseConnection], ask: Ask) -> list[Outcome]:
@@ -148,55 +160,32 @@ def _refuse_unknown_names(outcomes: Sequence[Outcome], ask: Ask) -> None:
         raise invalid(field_name, "none of the databases has a searchable table like this", "unknown_name")
 
 
-def _reranked(
-    services: Services, head: list[Match], ask: Ask, offset: int, semantic: Semantic
-) -> tuple[list[Match], Rows, str | None]:
-    """The best matches in semantic order and with new scores, their rows, and why the order is still the words'."""
-    if not services.ai.switched_on:
-        return head, {}, "ai_unavailable"
-    if len(head) < 2 or offset >= len(head):
-        return head, {}, None  # nothing on this page can move
-    rows = _rows_of_page(services, head, ask)
-    texts = [
-        ". ".join(text for name in hit.search.columns if isinstance(text := row.get(name), str))
-        for hit, outcome in head
-        for row in [rows.get(_place(hit, outcome), {})]
-    ]
-    made = semantic.rerank(
-        services, [Candidate(hit.score, text) for (hit, _), text in zip(head, texts, strict=True)]
-    )
-    moved = [
-        (replace(head[number][0], score=score), head[number][1])
-        for number, score in zip(made.order, made.scores, strict=True)
-    ]
-    return moved, rows, made.degraded
-
-
-def _results(services: Services, page: Sequence[Match], ask: Ask, rows: Rows) -> list[dict[str, Any]]:
-    rows |= _rows_of_page(services, [match for match in page if _place(*match) not in rows], ask)
+def _results(services: Services, page: Sequence[Candidate], ask: Ask) -> list[dict[str, Any]]:
     pattern = words_pattern(terms_of(ask.query))
     return [
         shape_result(
-            database_id=outcome.row.id,
-            table=hit.search.table.name,
-            key=hit.key,
-            score=hit.score,
-            row=row,
-            columns=hit.search.columns,
+            database_id=candidate.outcome.row.id,
+            table=candidate.hit.search.table.name,
+            key=candidate.hit.key,
+            score=candidate.score,
+            row=candidate.row,
+            columns=candidate.hit.search.columns,
             pattern=pattern,
         )
-        for hit, outcome in page
-        if (row := rows.get(_place(hit, outcome)))
+        for candidate in _with_rows(services, page, ask)
+        if candidate.row
     ]
 
 
-def _rows_of_page(services: Services, page: Sequence[Match], ask: Ask) -> Rows:
-    rows: Rows = {}
+def _with_rows(services: Services, candidates: Sequence[Candidate], ask: Ask) -> list[Candidate]:
+    """The candidates with their rows, read where they were not yet; the row is empty when it is gone meanwhile."""
+    rows: dict[Place, dict[str, Any]] = {}
     wanted: dict[str, tuple[Outcome, dict[str, list[Hit]]]] = {}
-    for hit, outcome in page:
+    for candidate in candidates:
+        hit, outcome = candidate.hit, candidate.outcome
         if hit.row is not None:
-            rows[_place(hit, outcome)] = hit.row
-        else:
+            rows[candidate.place] = hit.row
+        elif not candidate.row:
             tables = wanted.setdefault(outcome.row.id, (outcome, {}))[1]
             tables.setdefault(hit.search.table.name, []).append(hit)
     for outcome, tables in wanted.values():
@@ -209,12 +198,8 @@ def _rows_of_page(services: Services, page: Sequence[Match], ask: Ask) -> Rows:
                         rows[outcome.row.id, name, position] = row
         except (CannotConnectError, StatementFailedError, StatementTimeoutError) as error:
             outcome.status, outcome.error = "error", str(error)
-    _refuse_total_failure([outcome for _, outcome in page])
-    return rows
-
-
-def _place(hit: Hit, outcome: Outcome) -> Place:
-    return outcome.row.id, hit.search.table.name, hit.position
+    _refuse_total_failure([candidate.outcome for candidate in candidates])
+    return [replace(candidate, row=rows.get(candidate.place, candidate.row)) for candidate in candidates]
 
 
 def _degraded(outcomes: Sequence[Outcome]) -> list[str]:

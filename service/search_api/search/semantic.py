@@ -5,24 +5,22 @@ value and their greatest observed one: "TM2C2" in S. Bruch, S. Gai, A. Ingber, "
 Hybrid Retrieval", ACM TOIS 42 (2023), who found it better than reciprocal ranks and little sensitive to its weight.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import mul
+from typing import TYPE_CHECKING
 
 from search_api.ai.client import AiCaller
 from search_api.ai.errors import AiUnavailableError, Reason
 from search_api.services import Services
 
+if TYPE_CHECKING:
+    from search_api.search.run import Candidate
+
 # Share of the meaning; the words have the rest.
 MEANING = 0.5
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A full-text match: its score, which is 0 or more, and its text, which may be empty."""
-
-    score: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -37,17 +35,36 @@ class Reranked:
     degraded: Reason | None = None
 
 
-@dataclass(frozen=True)
-class Semantic:
-    """A semantic search: who asks what, and how many of the best full-text matches are put in order."""
+class SemanticOrder:
+    """One semantic search's order. ``degraded`` says after its use why the order is still that of the words."""
 
-    caller: AiCaller
-    query: str
-    candidates: int
+    def __init__(self, services: Services, caller: AiCaller, query: str, offset: int) -> None:
+        self._services = services
+        self._caller = caller
+        self._query = query
+        self._offset = offset
+        self.degraded: Reason | None = None
 
-    def rerank(self, services: Services, candidates: Sequence[Candidate]) -> Reranked:
-        """As the function of this name."""
-        return rerank(services, self.caller, self.query, candidates)
+    @property
+    def may_improve(self) -> bool:
+        """Whether the same search may do better in a moment: the AI is there and did not help this time."""
+        return self.degraded is not None and self._services.ai.switched_on
+
+    def __call__(self, candidates: list[Candidate]) -> list[Candidate]:
+        """The best ones in semantic order, the others behind them as they were: every page sees the same order."""
+        if not self._services.ai.switched_on:
+            self.degraded = "ai_unavailable"
+            return candidates
+        number = self._services.settings.ai_candidates
+        head, rest = candidates[:number], candidates[number:]
+        if len(head) < 2 or self._offset >= len(head):
+            return candidates  # nothing on this page can move
+        made = rerank(self._services, self._caller, self._query, head)
+        self.degraded = made.degraded
+        moved = [
+            replace(head[place], score=score) for place, score in zip(made.order, made.scores, strict=True)
+        ]
+        return [*moved, *rest]
 
 
 def rerank(
