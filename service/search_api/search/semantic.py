@@ -19,9 +19,10 @@ from search_api.services import Services
 if TYPE_CHECKING:
     from search_api.search.run import Candidate
 
-# Share of the meaning; the words have the rest. Known-item search over 63,666 descriptions of packages (78 asked for, three
-# words each, all-MiniLM-L6-v2): 97.4 % in the first ten with any share up to 0.8, as without it; 59 % with meaning alone,
-# 82 % with reciprocal ranks. The more meaning, the fewer are the very first: 74 % with 0, 72 % with 0.3, 65 % with 0.6.
+# Share of the meaning; the words have the rest. Known-item search over 63,666 descriptions of packages (78 asked for,
+# three words each, all-MiniLM-L6-v2): 97.4 % in the first ten with any share up to 0.8, as without it; 59 % with
+# meaning alone, 82 % with reciprocal ranks. The more meaning, the fewer are the very first: 74 % with 0, 72 % with 0.3,
+# 65 % with 0.6.
 MEANING = 0.3
 
 
