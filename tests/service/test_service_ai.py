@@ -13,7 +13,8 @@ from infra.sandbox.openai_standin.faults import KINDS
 
 pytestmark = pytest.mark.usefixtures("client")  # the schema is complete
 SEARCH = "/api/v1/search"
-QUICK = {"ai_timeout": 0.6, "ai_deadline": 1, "ai_retries": 1, "ai_breaker_failures": 50}
+PATIENT = {"ai_retries": 1, "ai_breaker_failures": 50}
+QUICK = PATIENT | {"ai_timeout": 0.6, "ai_deadline": 1}
 # What each fault leaves of a semantic search: nothing to say, or the reason.
 EXPECTED = {
     "none": [], "slow": [], "limited": ["ai_unavailable"], "error": ["ai_unavailable"], "hang": ["ai_timeout"],
@@ -53,7 +54,7 @@ def test_every_fault_is_known_here():
 @pytest.mark.parametrize("fault", list(KINDS))
 @pytest.mark.parametrize("mode", ["natural", "boolean", "semantic"])
 def test_no_fault_fails_a_search_and_each_says_what_it_cost(serve: ServeApp, standin, shop, fault, mode):
-    with serve(**standin.settings, **QUICK) as served:
+    with serve(**standin.settings, **(QUICK if fault in ("hang", "drip") else PATIENT)) as served:
         _, key, databases = searcher(served, shop)
         standin.begin(fault, seconds=SECONDS.get(fault, 1))
         started = time.monotonic()
@@ -149,7 +150,7 @@ def test_one_match_needs_no_order(searching, standin):
 
 
 def test_a_search_that_had_to_do_without_the_ai_is_not_cached(serve, standin, shop):
-    with serve(**standin.settings, **QUICK) as served:
+    with serve(**standin.settings, **PATIENT) as served:
         _, key, _ = searcher(served, shop)
         standin.begin("error")
         query = fresh("web server")
