@@ -17,12 +17,13 @@ DEFAULT_HOME = Path("/var/lib/launchgate")
 
 @dataclass(frozen=True)
 class Fleet:
-    """A fleet: its directory on this computer and what fleet.json says."""
+    """A fleet: its directory on this computer and what fleet.json says; ``ai`` is its stand-in for OpenAI."""
 
     directory: Path
     database: str
     gateway: str
     addresses: dict[str, str]
+    ai: dict[str, Any]
 
 
 def read_fleet() -> Fleet:
@@ -40,6 +41,7 @@ def read_fleet() -> Fleet:
             database=described["database"],
             gateway=described["gateway"],
             addresses={machine["name"]: machine["address"] for machine in described["machines"]},
+            ai=described.get("ai", {}),
         )
     except FileNotFoundError:
         error = InventoryError(
@@ -65,6 +67,7 @@ def fleet_data(fleet: Fleet) -> dict[str, Any]:
     """The settings that follow from where and how the fleet was made."""
     ssh = fleet.directory / "ssh"
     return {
+        **_ai_data(fleet),
         "state_dir": str(fleet.directory),
         "database_flavour": fleet.database,
         "control_addresses": [f"{fleet.gateway}/32"],
@@ -74,4 +77,17 @@ def fleet_data(fleet: Fleet) -> dict[str, Any]:
         "ssh_key": str(ssh / "id_ed25519"),
         "ssh_known_hosts_file": str(ssh / "known_hosts"),
         "ssh_config_file": str(ssh / "config"),
+    }
+
+
+def _ai_data(fleet: Fleet) -> dict[str, Any]:
+    """A fleet that came up before there was a stand-in has none until its next `up`."""
+    if not fleet.ai:
+        return {}
+    return {
+        "ai_base_url": fleet.ai["url"],
+        "ai_ca_file": fleet.ai["ca_file"],
+        "ai_model": fleet.ai["model"],
+        "ai_embedding_model": fleet.ai["embedding_model"],
+        "ai_embedding_dimensions": fleet.ai["dimensions"],
     }

@@ -179,6 +179,19 @@ class Settings(Strict):
         description="private networks in which users' databases may live; others private are refused",
     )
     cors_origins: tuple[str, ...] = ()
+    ai_base_url: str | None = Field(
+        default=None,
+        pattern=r"^https://[^/?#@\s]+(/[^?#@\s]*)?$",
+        description="OpenAI's API or one like it, which needs the secret ai_api_key; None: no AI",
+    )
+    ai_ca_file: LocalPath | None = Field(
+        default=None, description="PEM of the CA that signed its certificate; None: the system's CAs"
+    )
+    ai_model: str | None = Field(default=None, min_length=1, description="None: the service's own default")
+    ai_embedding_model: str | None = Field(default=None, min_length=1)
+    ai_embedding_dimensions: int | None = Field(
+        default=None, ge=1, le=8192, description="numbers in a vector of ai_embedding_model"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     apt_fast_unsafe_io: bool = Field(
         default=False, description="dpkg without fsync: only where machines are thrown away"
@@ -208,6 +221,8 @@ class Settings(Strict):
             raise ValueError("edge_certificate and edge_certificate_key go together: give both or none")
         if self.edge_certificate is None and self.environment == "production":
             raise ValueError("edge_certificate is missing: browsers do not trust the internal CA")
+        if self.ai_embedding_model is not None and self.ai_embedding_dimensions is None:
+            raise ValueError("ai_embedding_dimensions is missing: ai_embedding_model is named")
         if self.apt_fast_unsafe_io and self.environment != "sandbox":
             raise ValueError("apt_fast_unsafe_io is for the sandbox only: a crash would lose installed files")
         return self

@@ -39,7 +39,13 @@ SECRETS: dict[str, Callable[[], str]] = {
     "jwt_secret": _long_random,
     "api_key_pepper": _long_random,
     "encryption_keys": _encryption_keys,
+    "ai_api_key": _password,
 }
+
+
+def needed(inventory: Inventory) -> tuple[str, ...]:
+    """The names of the secrets that this inventory must have: the AI's key only where there is an AI."""
+    return tuple(name for name in SECRETS if name != "ai_api_key" or inventory.settings.ai_base_url)
 
 
 def read_secret(inventory: Inventory, name: str) -> str:
@@ -61,9 +67,9 @@ def read_secret(inventory: Inventory, name: str) -> str:
 
 
 def read_secrets(inventory: Inventory) -> dict[str, str]:
-    """All secrets; one InventoryError names every one that is missing."""
+    """All needed secrets; one InventoryError names every one that is missing."""
     values, faults = {}, []
-    for name in SECRETS:
+    for name in needed(inventory):
         try:
             values[name] = read_secret(inventory, name)
         except InventoryError as fault:

@@ -48,7 +48,7 @@ def down(
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
-    """Show every machine: address, state, snapshots."""
+    """Show every machine, and the stand-in for OpenAI: address, state, snapshots."""
     machines = _fleet().status()
     if as_json:
         typer.echo(json.dumps([vars(machine) for machine in machines]))

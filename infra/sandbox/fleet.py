@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.sandbox import access, computer, image, limits, locations, network, package_cache, package_sources
+from infra.sandbox import (
+    access,
+    computer,
+    image,
+    limits,
+    locations,
+    network,
+    openai,
+    package_cache,
+    package_sources,
+)
 from infra.sandbox.errors import SandboxError
 from infra.sandbox.machine import Machine, boots, settled
 from infra.sandbox.processes import Running
@@ -35,7 +45,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class MachineStatus:
-    """What is known of one machine.
+    """What is known of one machine, or of the stand-in for OpenAI, which is a process on this computer.
 
     Attributes:
         name, address: as in the fleet.
@@ -81,6 +91,9 @@ class Fleet:
             limits.raise_for_fleets()
             network.ensure_bridge(self.name, description["gateway"])
             proxy = package_cache.open_on(description["gateway"], self._proxy_record)
+            self._store(
+                description | {"ai": openai.open_on(description["gateway"], self.directory).described()}
+            )
             down = [machine for machine in machines if not (machine.alive() and machine.answers())]
             self._boot(down, key, proxy)
             access.write(self.directory / "ssh", machines)
@@ -105,6 +118,7 @@ class Fleet:
             if forwarder:
                 forwarder.end()
             self._proxy_record.unlink(missing_ok=True)
+            openai.end(self.directory)
             network.remove_bridge(self.name)
             if not keep:
                 self._delete()
@@ -114,12 +128,17 @@ class Fleet:
         self._say(f"fleet {self.name}: down" + (", disks kept" if keep else ""))
 
     def status(self) -> list[MachineStatus]:
-        """State of every machine, without changing anything."""
+        """State of every machine and of the stand-in for OpenAI, without changing anything."""
         if not self._file.exists():
             return []
-        return [
+        description = self._read()
+        machines = [
             MachineStatus(m.name, m.address, _state(m), m.disk.snapshots() if m.disk.exists() else [])
-            for m in self._machines(self._read())
+            for m in self._machines(description)
+        ]
+        return [
+            *machines,
+            MachineStatus("openai", description["gateway"], openai.state(self.directory), []),
         ]
 
     def snapshot(self, name: str, only: Iterable[str] = ()) -> None:
@@ -206,10 +225,13 @@ class Fleet:
             "image": str(base),
             "machines": [{"name": name, "address": str(subnet[octet])} for name, octet in MACHINES.items()],
         }
+        self._store(description)
+        return description
+
+    def _store(self, description: dict[str, Any]) -> None:
         new = self._file.with_suffix(".new")
         new.write_text(json.dumps(description, indent=2) + "\n")
         new.replace(self._file)
-        return description
 
     def _subnets_of_others(self) -> list[str]:
         others = (path for path in self.directory.parent.glob("*/fleet.json") if path != self._file)

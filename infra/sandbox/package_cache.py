@@ -6,13 +6,12 @@ needs no package index for Python. apt-cacher-ng does the work; we start it, and
 
 import shutil
 import socket
-import time
 from pathlib import Path
 
 from infra.sandbox import locations, package_sources
 from infra.sandbox.computer import find_tool
 from infra.sandbox.errors import SandboxError
-from infra.sandbox.processes import Running, spawn
+from infra.sandbox.processes import Running, keep_when_it_answers, knock, spawn
 
 
 def directory() -> Path:
@@ -36,7 +35,7 @@ def ensure_up() -> int:
         *(find_tool("apt-cacher-ng") or "apt-cacher-ng", "-c", str(_configure(port)), "ForeGround=1"),
     ]
     running = spawn(command, log=directory() / "proxy.log", note=str(port))
-    _keep_when_it_listens(running, ("127.0.0.1", port), record)
+    keep_when_it_answers(running, lambda: knock(("127.0.0.1", port)), record, "the package cache")
     return port
 
 
@@ -59,7 +58,7 @@ def open_on(address: str, record: Path) -> str:
             log=record.with_suffix(".log"),
             note=str(port),
         )
-        _keep_when_it_listens(forwarder, (address, 3142), record)
+        keep_when_it_answers(forwarder, lambda: knock((address, 3142)), record, "the package cache")
     return f"http://{address}:3142"
 
 
@@ -104,21 +103,3 @@ def _free_port() -> int:
                 continue
             return port
     raise SandboxError("no free port between 23142 and 23641 on 127.0.0.1 for the package cache")
-
-
-def _keep_when_it_listens(
-    process: Running, address: tuple[str, int], record: Path, seconds: float = 10
-) -> None:
-    """Record the process once it listens; one that never does is ended and not recorded."""
-    deadline = time.monotonic() + seconds
-    process.write(record)
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(address, timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    process.end()
-    record.unlink(missing_ok=True)
-    raise SandboxError(f"the package cache does not answer on {address[0]}:{address[1]}: see {record.parent}")

@@ -3,11 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from infra.sandbox.errors import SandboxError
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,33 @@ def spawn(command: Sequence[str], *, log: Path, note: str = "") -> Running:
             list(command), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, cwd="/"
         )
     return Running.of(process.pid, note)
+
+
+def keep_when_it_answers(
+    process: Running, ask: Callable[[], None], record: Path, what: str, seconds: float = 10
+) -> None:
+    """Record the process once `ask` raises no OSError; one that never answers is ended and not recorded.
+
+    Raises:
+        SandboxError: naming what does not answer.
+    """
+    deadline = time.monotonic() + seconds
+    process.write(record)
+    while time.monotonic() < deadline:
+        try:
+            ask()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    process.end()
+    record.unlink(missing_ok=True)
+    raise SandboxError(f"{what} does not answer: see {record.parent}")
+
+
+def knock(address: tuple[str, int]) -> None:
+    """Connect and go away again. Raises OSError when nobody listens."""
+    socket.create_connection(address, timeout=1).close()
 
 
 def start_ticks(pid: int) -> int | None:

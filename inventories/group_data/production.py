@@ -15,3 +15,5 @@ database_buffer_pool_mb = 6144
 database_max_connections = 400
 redis_maxmemory_mb = 2048
 cors_origins = ["https://console.example.com"]
+# Semantic search; the key is the secret ai_api_key. Without this line the service works, and says that it has no AI.
+ai_base_url = "https://api.openai.com/v1"

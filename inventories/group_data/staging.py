@@ -13,3 +13,5 @@ database_buffer_pool_mb = 1024
 redis_maxmemory_mb = 256
 customer_allowed_networks = ["192.0.2.128/28"]
 cors_origins = ["https://console.staging.example.com"]
+# Semantic search; the key is the secret ai_api_key. Without this line the service works, and says that it has no AI.
+ai_base_url = "https://api.openai.com/v1"

@@ -69,6 +69,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     _look_for_garbage_less_often()
     warmer = Warmer(services)
     warmer.start()
+    services.ai.start()
     forget_start_up_cpu()
     log.info("started", version=__version__)
     try:

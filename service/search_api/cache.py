@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import redis
@@ -115,6 +115,32 @@ class Cache:
                 return
             if self._undelivered.get(name) is action:
                 del self._undelivered[name]
+
+    def get_many(self, kind: str, keys: Sequence[str]) -> list[bytes | None]:
+        """The values, None for each that is not there; one round trip."""
+        names = [_name(kind, key) for key in keys]
+        found = cast("list[bytes | None] | None", self._do(lambda client: client.mget(names)))
+        values: list[bytes | None] = found if found is not None else [None] * len(names)
+        hits = sum(value is not None for value in values)
+        metrics.CACHE_OPERATIONS.labels(kind, "hit").inc(hits)
+        metrics.CACHE_OPERATIONS.labels(kind, "miss").inc(len(values) - hits)
+        return values
+
+    def put_many(self, kind: str, values: Mapping[str, bytes], seconds: int) -> None:
+        """Keep the values for so many seconds; one round trip."""
+
+        def write(client: "redis.Redis") -> None:
+            with client.pipeline(transaction=False) as pipeline:
+                for key, value in values.items():
+                    pipeline.set(_name(kind, key), value, ex=seconds)
+                pipeline.execute()
+
+        self._do(write)
+        metrics.CACHE_OPERATIONS.labels(kind, "write").inc(len(values))
+
+    def run_script(self, text: str, keys: Sequence[str], arguments: Sequence[int]) -> Any:
+        """As ``script``; the keys are given without the service's prefix."""
+        return self.script(text, [PREFIX + key for key in keys], arguments)
 
     def alive(self) -> bool:
         """Whether Redis answers now."""

@@ -71,6 +71,9 @@ def configure_logs(settings: Settings) -> None:
         library.handlers = []
         library.propagate = True
     logging.getLogger("uvicorn.access").disabled = True
+    for name in ("openai", "httpx2", "httpcore2"):
+        # On lower levels they log whole requests: users' texts.
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class _Lines(logging.StreamHandler[TextIO]):

@@ -46,6 +46,16 @@ SEARCHES = Counter("search_requests_total", "Searches", ["mode", "status", "cach
 SEARCH_SECONDS = Histogram("search_duration_seconds", "Time of searches", ["mode"], buckets=_SECONDS)
 SEARCH_RECORDS_LOST = Counter("search_records_lost_total", "Searches that could not be recorded")
 AI_REQUESTS = Counter("ai_requests_total", "Requests to the AI", ["operation", "outcome"])
+AI_SECONDS = Histogram(
+    "ai_request_duration_seconds", "Time of requests to the AI", ["operation"], buckets=_SECONDS
+)
+AI_TOKENS = Counter("ai_tokens_total", "Tokens sent to the AI (in) and written by it (out)", ["direction"])
+AI_BREAKER = Gauge(
+    "ai_breaker_state",
+    "Whether the AI is left alone: 0 no, 1 being tried, 2 yes; the worst of the workers",
+    multiprocess_mode="livemax",
+)
+AI_CALLS_LOST = Counter("ai_calls_lost_total", "Calls to the AI that could not be written into the ledger")
 API_KEY_USES = Counter("api_key_usage_total", "Requests with an API key", ["key_tier", "endpoint", "status"])
 
 _cpu_lock = threading.Lock()

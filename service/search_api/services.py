@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
+from search_api.ai.assistant import Ai
 from search_api.cache import Cache
 from search_api.customer.connect import Connector
 from search_api.customer.pools import CustomerPools
@@ -46,6 +47,7 @@ class Services:
         self.parts = PartsWatch()
         self.owned = OwnedConnections()
         self.records = SearchRecords(self.engine, settings.records_flush_seconds, self.cache.deliver_pending)
+        self.ai = Ai(settings, self.cache, self.engine)
         self.draining = False
 
     def session(self) -> AbstractContextManager[Session]:
@@ -56,6 +58,7 @@ class Services:
         """Write what was counted and recorded, and close every connection but those of ``admissions``."""
         self.usage.stop()
         self.records.stop()
+        self.ai.close()
         self.pools.close()
         self.cache.close()
         self.engine.dispose()

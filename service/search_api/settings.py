@@ -8,6 +8,7 @@ import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -237,6 +238,53 @@ class Settings(BaseSettings):
         None, description="directory for metrics of several workers; emptied at start"
     )
 
+    ai_base_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/?#@\s]+(/[^?#@\s]*)?)?$",
+        description="OpenAI's API or one like it; empty: no AI",
+    )
+    ai_api_key: SecretStr = Field(SecretStr(""), description="its key")
+    ai_tls_ca: Path | None = Field(
+        None, description="CA that signed its certificate; the system's when empty; verified TLS"
+    )
+    ai_model: str = Field(
+        "gpt-4o-mini", min_length=1, max_length=128, description="model that proposes better queries"
+    )
+    ai_embedding_model: str = Field(
+        "text-embedding-3-small", min_length=1, max_length=128, description="model that embeds texts"
+    )
+    ai_embedding_dimensions: int = Field(
+        1536, ge=1, le=8192, description="numbers in its vectors; other vectors are not believed"
+    )
+    ai_timeout: Seconds = Field(3, description="longest answer of the AI to one request")
+    ai_deadline: Seconds = Field(
+        4, description="all that one search may spend on the AI, retries and waits included"
+    )
+    ai_retries: int = Field(
+        2, ge=0, le=5, description="further requests after one that may work the next time"
+    )
+    ai_breaker_failures: int = Field(
+        5, ge=1, le=100, description="failures in a row after which a worker leaves the AI alone"
+    )
+    ai_breaker_rest: Seconds = Field(10, description="it is left alone for this long, then tried once")
+    ai_hosts: int = Field(
+        2, ge=1, le=1000, description="machines that share a key's AI calls between them while Redis is away"
+    )
+    ai_embedding_price: float = Field(
+        0.02, ge=0, description="US dollars a million tokens of ai_embedding_model"
+    )
+    ai_prompt_price: float = Field(0.15, ge=0, description="US dollars a million tokens sent to ai_model")
+    ai_completion_price: float = Field(0.6, ge=0, description="US dollars a million tokens written by it")
+    ai_candidates: int = Field(
+        50, ge=2, le=100, description="best full-text matches that a semantic search puts in order"
+    )
+    ai_document_chars: int = Field(
+        300, ge=50, le=8000, description="characters of each of them that the AI reads"
+    )
+    cache_ai_seconds: int = Field(
+        604_800, ge=1, le=31_536_000, description="life of a cached reply of the AI"
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -272,13 +320,19 @@ class Settings(BaseSettings):
         return origins
 
     @field_validator(
-        "database_tls_ca", "redis_tls_ca", "customer_tls_ca", "drain_file", "metrics_dir", mode="before"
+        "database_tls_ca",
+        "redis_tls_ca",
+        "customer_tls_ca",
+        "ai_tls_ca",
+        "drain_file",
+        "metrics_dir",
+        mode="before",
     )
     @classmethod
     def _empty_path_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
-    @field_validator("database_tls_ca", "redis_tls_ca", "customer_tls_ca")
+    @field_validator("database_tls_ca", "redis_tls_ca", "customer_tls_ca", "ai_tls_ca")
     @classmethod
     def _ca_exists(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():
@@ -294,6 +348,8 @@ class Settings(BaseSettings):
             ("customer_read_timeout", "customer_deadline"),
             ("customer_deadline", "shutdown_timeout"),
             ("customer_deadline", "lease_seconds"),
+            ("ai_timeout", "ai_deadline"),
+            ("ai_deadline", "customer_deadline"),
         ):
             if getattr(self, shorter) >= getattr(self, longer):
                 raise SettingsError(
@@ -382,6 +438,8 @@ def _refuse_weak_secrets(settings: Settings) -> None:
         cheap = settings.password_memory_kib < 19_456 or settings.password_time_cost < 2
         if cheap and settings.environment != "test":
             faults["password_memory_kib"] = "is too little; use 19456 KiB and 2 passes or more"  # noqa: S105
+    if settings.ai_base_url and not settings.ai_api_key.get_secret_value():
+        faults["ai_api_key"] = "is missing; give the key of ai_base_url, or leave both empty"
     wrong = {name: fault for name, fault in faults.items() if fault}
     if wrong:
         name, fault = next(iter(wrong.items()))
@@ -401,3 +459,6 @@ def _refuse_plain_text_links(settings: Settings) -> None:
                 f"{PREFIX}{part.upper()}_TLS_CA: is missing and {host} is another machine; "
                 "name the CA certificate that signed its certificate"
             )
+    ai = urlsplit(settings.ai_base_url)
+    if ai.scheme == "http" and ai.hostname not in LOOPBACK_NAMES:
+        raise SettingsError(f"{PREFIX}AI_BASE_URL: sends users' texts in the clear; give an https:// address")

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
@@ -15,7 +16,7 @@ from search_api.settings import Settings as ServiceSettings
 
 from checks.probes.security_headers import HSTS, REQUIRED, faults
 from infra.components.app.deploy import wanted_files
-from infra.components.app.settings import SECRET_NAMES, environment
+from infra.components.app.settings import environment, secret_names
 from infra.components.firewall.deploy import rules
 from infra.components.metrics.deploy import prometheus_files
 from infra.components.mysql import deploy as mysql
@@ -30,6 +31,7 @@ from infra.components.rendering import render
 from infra.components.target import Target
 from infra.components.tls.deploy import certificate_files
 from infra.operations.files import File, Wanted
+from inventories.schema import Inventory
 
 At = Callable[..., Target]
 
@@ -294,26 +296,27 @@ def test_the_service_knows_every_variable_that_it_is_given(at: At) -> None:
     assert set(given) <= known
     unit = texts(wanted_files(at("app")))["/etc/systemd/system/search-api@.service"]
     assert set(re.findall(r"Environment=(SEARCH_API_[A-Z_]+)=", unit)) <= known
-    assert {f"SEARCH_API_{name.upper()}" for name in SECRET_NAMES} <= known
+    assert {f"SEARCH_API_{name.upper()}" for name in secret_names(at("app"))} <= known
 
 
 def test_secrets_are_credentials_and_never_environment(at: At) -> None:
     here = at("app")
     wanted = wanted_files(here)
-    for name in SECRET_NAMES:
+    names = secret_names(here)
+    for name in names:
         credential = one(wanted, f"/etc/search-api/credentials/{name}")
         assert (credential.mode, credential.owner) == ("400", "root:root")
         assert credential.body.decode().strip() == here.secrets[name]
     for path, text in texts(wanted).items():
         if "/credentials/" not in path:
-            assert not [name for name in SECRET_NAMES if here.secrets[name] in text], path
+            assert not [name for name in names if here.secrets[name] in text], path
 
 
 def test_all_units_load_each_secret_and_are_sandboxed_alike(at: At) -> None:
     written = texts(wanted_files(at("app")))
     for path in ("search-api@.service", "search-api-migrate@.service", "search-api-purge.service"):
         unit = written[f"/etc/systemd/system/{path}"]
-        for name in SECRET_NAMES:
+        for name in secret_names(at("app")):
             assert f"LoadCredential={name}:/etc/search-api/credentials/{name}" in unit
         for line in (
             "ProtectSystem=strict",
@@ -333,6 +336,30 @@ def test_retention_runs_the_active_release_every_night(at: At) -> None:
     timer = written["/etc/systemd/system/search-api-purge.timer"]
     assert "OnCalendar=*-*-* 02:30:00 UTC\n" in timer
     assert "Persistent=true\n" in timer
+def test_an_ai_brings_its_settings_its_key_and_its_ca(fleet: Inventory, tmp_path: Path) -> None:
+    ca = tmp_path / "ai.pem"
+    ca.write_text("a certificate\n")
+    told = {"ai_base_url": "https://ai.example/v1", "ai_ca_file": ca, "ai_embedding_dimensions": 384}
+    for changes, has_ai in ((told, True), ({"ai_base_url": None, "ai_ca_file": None}, False)):
+        settings = fleet.settings.model_copy(update=changes)
+        here = Target(dataclasses.replace(fleet, settings=settings), fleet.role("app")[0])
+        wanted = wanted_files(here)
+        given = {name: value for name, value in environment(here).items() if "_AI_" in name}
+        assert ("ai_api_key" in secret_names(here)) is has_ai
+        assert ("/etc/search-api/credentials/ai_api_key" in texts(wanted)) is has_ai
+        assert (
+            "LoadCredential=ai_api_key:" in texts(wanted)["/etc/systemd/system/search-api@.service"]
+        ) is has_ai
+        if has_ai:
+            assert one(wanted, "/etc/search-api/ai-ca.crt").body == b"a certificate\n"
+            assert given == {
+                "SEARCH_API_AI_BASE_URL": "https://ai.example/v1",
+                "SEARCH_API_AI_TLS_CA": "/etc/search-api/ai-ca.crt",
+                "SEARCH_API_AI_EMBEDDING_DIMENSIONS": "384",
+                "SEARCH_API_AI_HOSTS": "2",
+            }
+        else:
+            assert given == {}
 
 
 def test_prometheus_reads_every_machine(at: At) -> None:

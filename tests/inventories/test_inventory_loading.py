@@ -205,6 +205,22 @@ def test_the_sandbox_follows_the_fleet_that_is_up(tmp_path: Path, monkeypatch: p
     assert inventory.ssh_config() == directory / "ssh" / "config"
     assert [machine.name for machine in inventory.role("db")] == ["db1", "db2"]
 
+    assert inventory.settings.ai_base_url is None
+
+    ai = {
+        "url": "https://10.1.2.1:3143/v1",
+        "model": "chats",
+        "embedding_model": "embeds",
+        "dimensions": 384,
+        "ca_file": str(directory / "ca.pem"),
+        "admin_token_file": str(directory / "token"),
+    }
+    (directory / "fleet.json").write_text(json.dumps(fleet | {"ai": ai}))
+    settings = load_inventory(REPOSITORY / "inventories/sandbox.py").settings
+    assert (settings.ai_base_url, settings.ai_ca_file) == (ai["url"], directory / "ca.pem")
+    assert (settings.ai_model, settings.ai_embedding_model) == ("chats", "embeds")
+    assert settings.ai_embedding_dimensions == 384
+
     (directory / "fleet.json").write_text('{"name": "mine"}')
     with pytest.raises(InventoryError, match="is damaged"):
         load_inventory(REPOSITORY / "inventories/sandbox.py")

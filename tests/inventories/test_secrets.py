@@ -63,6 +63,12 @@ def test_a_secret_that_others_can_read_or_that_is_empty_is_refused(fleet: Invent
         read_secret(elsewhere, "redis_password")
 
 
+def test_the_key_of_an_ai_is_needed_where_there_is_an_ai(fleet: Inventory) -> None:
+    assert "ai_api_key" in read_secrets(fleet)
+    without = dataclasses.replace(fleet, settings=fleet.settings.model_copy(update={"ai_base_url": None}))
+    assert "ai_api_key" not in read_secrets(without)
+
+
 def test_the_environment_is_a_source(fleet: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = fleet.settings.model_copy(update={"secrets_source": "environment"})
     elsewhere = dataclasses.replace(fleet, settings=settings)

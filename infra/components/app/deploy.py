@@ -11,7 +11,7 @@ from pyinfra.context import host, inventory
 from infra.components.app import operations
 from infra.components.app.artifact import DIST, Artifact, find_artifact
 from infra.components.app.facts import RELEASE_TOOL, SLOT_TOOL, InstalledReleases, SlotStatus
-from infra.components.app.settings import SECRET_NAMES, environment_file
+from infra.components.app.settings import AI_CA, environment_file, secret_names
 from infra.components.naming import component
 from infra.components.rendering import program, render
 from infra.components.target import Target, run_data
@@ -52,11 +52,12 @@ def app(here: Target) -> None:
 def wanted_files(here: Target) -> list[files.Wanted]:
     """The service's files outside its releases."""
     sandbox = render("app", "sandbox.j2")
+    names = secret_names(here)
     unit = render(
-        "app", "search-api@.service.j2", secrets=SECRET_NAMES, workers=here.settings.workers, sandbox=sandbox
+        "app", "search-api@.service.j2", secrets=names, workers=here.settings.workers, sandbox=sandbox
     )
-    migrate = render("app", "search-api-migrate@.service.j2", secrets=SECRET_NAMES, sandbox=sandbox)
-    purge = render("app", "search-api-purge.service.j2", secrets=SECRET_NAMES, sandbox=sandbox)
+    migrate = render("app", "search-api-migrate@.service.j2", secrets=names, sandbox=sandbox)
+    purge = render("app", "search-api-purge.service.j2", secrets=names, sandbox=sandbox)
     folder = "/etc/search-api/credentials"
     return [
         *(
@@ -66,7 +67,8 @@ def wanted_files(here: Target) -> list[files.Wanted]:
         files.Folder("/etc/search-api"),
         files.Folder(folder, mode="700"),
         files.File("/etc/search-api/search-api.env", environment_file(here)),
-        *(files.File(f"{folder}/{name}", here.secrets[name] + "\n", mode="400") for name in SECRET_NAMES),
+        *_ai_ca(here),
+        *(files.File(f"{folder}/{name}", here.secrets[name] + "\n", mode="400") for name in names),
         files.File(UNIT, unit),
         files.File(MIGRATE_UNIT, migrate),
         files.File(ACTIVE_UNIT, render("app", "search-api-active.service.j2")),
@@ -75,6 +77,18 @@ def wanted_files(here: Target) -> list[files.Wanted]:
         files.File(SLOT_TOOL, program("app", "search-api-slot.py"), mode="755"),
         files.File(RELEASE_TOOL, program("app", "search-api-release.py"), mode="755"),
     ]
+
+
+def _ai_ca(here: Target) -> list[files.Wanted]:
+    named = here.settings.ai_ca_file
+    if named is None:
+        return []
+    try:
+        return [files.File(AI_CA, named.read_text())]
+    except (OSError, UnicodeDecodeError) as error:
+        raise PyinfraError(
+            f"ai_ca_file: {named} cannot be read ({type(error).__name__}); put the CA's certificate (PEM) there"
+        ) from None
 
 
 def wanted_release(here: Target) -> tuple[str, Artifact | None]:

@@ -14,6 +14,12 @@ SECRET_NAMES = (
     "api_key_pepper",
     "encryption_keys",
 )
+AI_CA = "/etc/search-api/ai-ca.crt"
+
+
+def secret_names(here: Target) -> tuple[str, ...]:
+    """The service's secrets on this fleet: the AI's key only where there is an AI."""
+    return (*SECRET_NAMES, "ai_api_key") if here.settings.ai_base_url else SECRET_NAMES
 
 
 def environment(here: Target) -> dict[str, str]:
@@ -40,7 +46,22 @@ def environment(here: Target) -> dict[str, str]:
         "trusted_proxies": ",".join(f"{machine.address}/32" for machine in fleet.role("lb")),
         "cors_origins": ",".join(settings.cors_origins),
     }
-    return {f"SEARCH_API_{name.upper()}": str(value) for name, value in values.items()}
+    return {f"SEARCH_API_{name.upper()}": str(value) for name, value in (values | _ai(here)).items()}
+
+
+def _ai(here: Target) -> dict[str, object]:
+    settings = here.settings
+    if settings.ai_base_url is None:
+        return {}
+    values = {
+        "ai_base_url": settings.ai_base_url,
+        "ai_tls_ca": AI_CA if settings.ai_ca_file else None,
+        "ai_model": settings.ai_model,
+        "ai_embedding_model": settings.ai_embedding_model,
+        "ai_embedding_dimensions": settings.ai_embedding_dimensions,
+        "ai_hosts": len(here.inventory.role("app")),
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def environment_file(here: Target) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-from search_api import metrics
+from search_api.ai.client import AiCaller
 from search_api.analytics.figures import trend
 from search_api.analytics.span import span_of
 from search_api.connections import choose_connections, list_connections
@@ -20,6 +20,7 @@ from search_api.search.one_database import Ask
 from search_api.search.optimization import explain_query
 from search_api.search.query import parse_boolean, parse_natural
 from search_api.search.run import new_deadline, run_search
+from search_api.search.semantic import SemanticOrder
 from search_api.search.statements import Mode
 from search_api.services import Services
 
@@ -43,7 +44,8 @@ class SearchQuestion:
 
 @dataclass(frozen=True)
 class Asked:
-    """Who asks what. ``state`` names the state of the owner's connections, empty when it is not known.
+    """Who asks what. ``state`` names the state of the owner's connections, empty when it is not known; ``tier`` is the
+    key's, which decides how many calls to the AI it may cause.
 
     ``started`` is the performance counter at the beginning of the request.
     """
@@ -54,6 +56,7 @@ class Asked:
     digest: str
     state: str
     started: float
+    tier: str = "free"
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,8 @@ def _connections(services: Services, asked: Asked) -> Sequence[DatabaseConnectio
 
 def _made(services: Services, asked: Asked, rows: Sequence[DatabaseConnection]) -> bytes:
     def make() -> tuple[bytes, bool]:
-        data, complete = _search(services, rows, asked.question)
+        caller = AiCaller(asked.user_id, asked.api_key_id, asked.tier)
+        data, complete = _search(services, caller, rows, asked.question)
         return _packed(data, [row.id for row in rows]), complete
 
     seconds = services.settings.cache_search_seconds
@@ -192,7 +196,7 @@ def _record(
 
 
 def _search(
-    services: Services, rows: Sequence[DatabaseConnection], question: SearchQuestion
+    services: Services, caller: AiCaller, rows: Sequence[DatabaseConnection], question: SearchQuestion
 ) -> tuple[dict[str, Any], bool]:
     mode: Mode = "boolean" if question.mode == "boolean" else "natural"
     ask = Ask(
@@ -204,11 +208,11 @@ def _search(
         like_row_cap=services.settings.like_row_cap,
         deadline=new_deadline(services),
     )
-    page = run_search(services, rows, ask, question.offset)
-    degraded = list(page.degraded)
+    order = None
     if question.mode == "semantic":
-        metrics.AI_REQUESTS.labels("embed", "unavailable").inc()
-        degraded.insert(0, "ai_unavailable")
+        order = SemanticOrder(services, caller, question.query, question.offset)
+    page = run_search(services, rows, ask, question.offset, order)
+    reason = order.degraded if order else None
     optimization, suggestions = explain_query(
         question.query,
         ask,
@@ -226,11 +230,11 @@ def _search(
         "hasMore": page.total > ask.depth,
         "page": question.offset // question.limit + 1,
         "limit": question.limit,
-        "modeUsed": mode,
-        "degraded": degraded,
+        "modeUsed": "semantic" if order and not reason else mode,
+        "degraded": [*([reason] if reason else []), *page.degraded],
         "databases": page.databases,
     }
-    return data, page.complete
+    return data, page.complete and not (order and order.may_improve)
 
 
 def _refuse_depth(services: Services, question: SearchQuestion) -> None:
