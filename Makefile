@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Tests that need machines use a fleet of their own, so that a demo may stay up beside them.
 export LAUNCHGATE_TEST_FLEET ?= test
 
-.PHONY: help setup demo test lint bench prove drills clean lock
+.PHONY: help setup demo test lint bench prove clean lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,9 +27,6 @@ bench: setup ## side-by-side measurements, ratios printed
 
 prove: setup ## break every proven item on the running fleet and see the gate notice
 	@$(BIN)/launchgate prove inventories/sandbox.py
-
-drills: setup ## practise rollback on the running fleet
-	@$(BIN)/launchgate drill rollback inventories/sandbox.py
 
 clean: ## take fleets down, remove what was built (the package cache stays: rm -r /var/lib/launchgate)
 	@if [ -x $(BIN)/launchgate ]; then for fleet in demo $(LAUNCHGATE_TEST_FLEET); do \

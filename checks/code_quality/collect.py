@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from checks.gate import CouldNotLook
 TESTS, TYPES, LINT, COVERAGE, AUDIT, CURRENCY = (f"PRE-CODE-{number}" for number in range(1, 7))
 ALL_ITEMS = (TESTS, TYPES, LINT, COVERAGE, AUDIT, CURRENCY)
 TOOLS = ("pytest", "mypy", "ruff", "coverage", "pip_audit", "uv")
+# The tests take as long as all the rest together; each is a process of its own.
+AT_ONCE = 2
 Stage = Callable[[], tuple[Finding, ...]]
 
 
@@ -35,9 +38,10 @@ def collect(source: Path, mirror: Mirror | None, only: tuple[str, ...] = ALL_ITE
     before = identify(source)
     items: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="launchgate-evidence-") as name:
-        for ids, stage in _stages(source, Path(name), mirror):
-            if set(ids) & set(only):
-                items.update(_run(ids, stage))
+        wanted = [stage for stage in _stages(source, Path(name), mirror) if set(stage[0]) & set(only)]
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="stage") as lanes:
+            for told in lanes.map(lambda stage: _run(*stage), wanted):
+                items.update(told)
     if identify(source) != before:
         raise CouldNotLook(f"{source} changed while it was looked at; collect again")
     return {
@@ -53,11 +57,11 @@ def collect(source: Path, mirror: Mirror | None, only: tuple[str, ...] = ALL_ITE
 
 def _stages(source: Path, scratch: Path, mirror: Mirror | None) -> list[tuple[tuple[str, ...], Stage]]:
     return [
+        ((TESTS, COVERAGE), lambda: run_suites(source, scratch)),
+        ((TYPES,), lambda: (check_types(source, scratch),)),
         ((LINT,), lambda: (check_lint(source),)),
         ((CURRENCY,), lambda: (check_currency(source, scratch),)),
         ((AUDIT,), lambda: (audit(source, mirror),)),
-        ((TYPES,), lambda: (check_types(source, scratch),)),
-        ((TESTS, COVERAGE), lambda: run_suites(source, scratch)),
     ]
 
 

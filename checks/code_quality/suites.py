@@ -50,16 +50,22 @@ def read_junit(path: Path, ran: ToolRun) -> Figures:
         for case in root.iter("testcase")
         if case.find("failure") is not None or case.find("error") is not None
     ]
-    return {**figures, "failed": failed[:20], "exit_code": ran.rc, "seconds": round(ran.seconds, 1)}
+    first = next((node.get("message", "") for node in root.iter() if node.tag in ("failure", "error")), "")
+    return {
+        **figures,
+        "failed": failed[:20],
+        "first_failure": " ".join(first.split())[:300],
+        "exit_code": ran.rc,
+        "seconds": round(ran.seconds, 1),
+    }
 
 
 def judge_tests(figures: Figures, ran: ToolRun) -> Finding:
     """PASS only when tests ran, none failed, none was skipped, and pytest itself was content."""
     if figures["failures"] or figures["errors"]:
         bad = figures["failures"] + figures["errors"]
-        return Finding(
-            "FAIL", f"{bad} of {figures['tests']} tests fail: {', '.join(figures['failed'][:5])}", figures
-        )
+        told = f"{bad} of {figures['tests']} tests fail: {', '.join(figures['failed'][:5])}"
+        return Finding("FAIL", f"{told}; the first says: {figures.get('first_failure', '')}", figures)
     if figures["skipped"]:
         return Finding(
             "FAIL", f"{figures['skipped']} tests were skipped or expected to fail; neither is a pass", figures

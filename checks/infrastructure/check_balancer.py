@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from checks.gate import CouldNotLook, EdgeSession, Evidence, MachineUnderCheck, item
 from checks.gate.fleet import Fleet
@@ -18,7 +19,7 @@ APP_PORT = 8443
 WEAK_CIPHERS = "ALL:!AESGCM:!CHACHA20:!AESCCM:!ARIAGCM:!PSK:!SRP:@SECLEVEL=0"
 OLD_PROTOCOLS = ("tls1", "tls1_1")
 STICKY = ("ip_hash", "hash", "sticky", "sticky_cookie_insert")
-BURST = 8
+BURST, BURSTS = 8, 6
 CONNECT_SECONDS_MAXIMUM = 5
 JSON_TYPES = ("application/json", "*")
 GZIP_MINIMUM_LENGTH = 1400  # bytes; an answer that fits one packet gains nothing
@@ -138,11 +139,15 @@ def check_requests_of_one_client_reach_every_app_machine(
         expected="an upstream's name, not one computed from the request",
     )
     wanted = {f"{app.address}:{APP_PORT}" for app in inventory.role("app")}
-    met = upstreams_of_a_burst(machine, edge, BURST)
+    met: Counter[str] = Counter()
+    for _ in range(BURSTS):  # by least connections a busy machine may well be passed over for a while
+        met += upstreams_of_a_burst(machine, edge, BURST)
+        if wanted <= set(met):
+            break
     evidence.that(
         wanted <= set(met),
-        looked_at=f"machines that answered {BURST} requests of one client with one cookie",
-        observed=met,
+        looked_at=f"machines that answered {met.total()} requests of one client with one cookie",
+        observed=dict(met),
         expected=f"all of {sorted(wanted)}",
     )
 

@@ -15,7 +15,7 @@ ATTEMPTS = 5
 PAUSE_S = 0.4
 
 
-def upstreams_of_a_burst(machine: MachineUnderCheck, edge: EdgeSession, count: int) -> dict[str, int]:
+def upstreams_of_a_burst(machine: MachineUnderCheck, edge: EdgeSession, count: int) -> Counter[str]:
     """How many of `count` requests of one client, all with one cookie, each upstream answered.
 
     Raises CouldNotLook when the log does not show them all in time.
@@ -30,7 +30,7 @@ def upstreams_of_a_burst(machine: MachineUnderCheck, edge: EdgeSession, count: i
         shown = machine.run(f"tail -n 2000 {LOG} | grep -F {mark}", sudo=True, cached=False)
         met = parse(shown.stdout)
         if sum(met.values()) >= count:
-            return dict(met)
+            return met
         time.sleep(PAUSE_S)
     raise CouldNotLook(f"{machine.name}: {LOG} shows {sum(met.values())} of {count} requests")
 

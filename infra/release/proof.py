@@ -3,6 +3,7 @@
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from infra.release.plan import EVIDENCE, Step
 from infra.release.process import Finished, Process
 from infra.release.record import Record
 from infra.release.source import Source, git
-from infra.release.tools import Tools
+from infra.release.tools import EVIDENCE_KEPT_HOURS, Tools
 
 GATE_OPEN, GATE_CLOSED = 0, 1
 
@@ -110,9 +111,9 @@ class Proof:
         return Measured(loads.read(place), place / "load.json")
 
     def collect_evidence(self, artifact: Artifact, state_dir: Path) -> "Evidence | None":
-        """Begin to collect the code evidence of an artifact's very source, unless it is there already."""
+        """Begin to collect the code evidence of an artifact's very source, unless it is there and young."""
         wanted = state_dir / "evidence" / f"{artifact.tree}.json"
-        if wanted.is_file():
+        if wanted.is_file() and time.time() - wanted.stat().st_mtime < EVIDENCE_KEPT_HOURS * 3600:
             return None
         wanted.parent.mkdir(parents=True, exist_ok=True)
         return Evidence(self._tools, self._record, _checkout_of(artifact, self._order.source), wanted)

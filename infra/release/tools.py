@@ -9,6 +9,8 @@ from pathlib import Path
 from infra.release.artifact import Artifact
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# The gate takes evidence of up to a day; what is used again must still count when the release has ended.
+EVIDENCE_KEPT_HOURS = 12
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Tools:
         ]
 
     def evidence(self, source: Path, out: Path) -> list[str]:
-        """Collect what the PRE-CODE items judge, for the source in `source`; of two who want the same, one waits."""
+        """Collect what the PRE-CODE items judge, for the source in `source`, unless it is there and young; of two who
+        want the same, one waits."""
         collect = [
             self.python,
             "-m",
@@ -64,8 +67,11 @@ class Tools:
             str(source),
             "--out",
             str(out),
+            "--inventory",
+            str(self.inventory),
         ]
-        return ["flock", f"{out}.lock", "sh", "-c", '[ -e "$0" ] || exec "$@"', str(out), *collect]
+        young = f'[ -n "$(find "$0" -mmin -{EVIDENCE_KEPT_HOURS * 60} 2>/dev/null)" ] || exec "$@"'
+        return ["flock", f"{out}.lock", "sh", "-c", young, str(out), *collect]
 
     def load(self, out: Path, scenario: str, rate: float, seconds: float) -> list[str]:
         """One open-model load through the edge."""
