@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     admin.add_argument("--email", required=True)
     admin.add_argument("--name", default="Administrator")
+    admin.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="read the password from here instead"
+    )
     return parser
 
 
@@ -96,7 +99,10 @@ def _create_admin(options: argparse.Namespace) -> int:
     from search_api.errors import ApiError
 
     settings = load_settings()
-    password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    try:
+        password = _password(options.password_file)
+    except (OSError, UnicodeDecodeError) as error:
+        return _complain(f"{options.password_file}: cannot be read ({error}); give a text file", USAGE)
     try:
         print(create_admin(settings, email=options.email, name=options.name, password=password))
     except ApiError as error:
@@ -104,6 +110,12 @@ def _create_admin(options: argparse.Namespace) -> int:
         reason = "; ".join(f"{item['field']} {item['message']}" for item in details) or error.message
         return _complain(reason, USAGE)
     return DONE
+
+
+def _password(file: Path | None) -> str:
+    if file is not None:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    return getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
 
 
 def _complain(message: str, code: int) -> int:

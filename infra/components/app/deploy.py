@@ -48,7 +48,13 @@ def wanted_files(here: Target) -> list[files.Wanted]:
     unit = render(
         "app", "search-api@.service.j2", secrets=SECRET_NAMES, workers=here.settings.workers, sandbox=sandbox
     )
-    migrate = render("app", "search-api-migrate@.service.j2", secrets=SECRET_NAMES, sandbox=sandbox)
+    migrate = render(
+        "app",
+        "search-api-migrate@.service.j2",
+        secrets=SECRET_NAMES,
+        operator_email=here.inventory.operator_email,
+        sandbox=sandbox,
+    )
     folder = "/etc/search-api/credentials"
     return [
         *(
@@ -58,7 +64,10 @@ def wanted_files(here: Target) -> list[files.Wanted]:
         files.Folder("/etc/search-api"),
         files.Folder(folder, mode="700"),
         files.File("/etc/search-api/search-api.env", environment_file(here)),
-        *(files.File(f"{folder}/{name}", here.secrets[name] + "\n", mode="400") for name in SECRET_NAMES),
+        *(
+            files.File(f"{folder}/{name}", here.secrets[name] + "\n", mode="400")
+            for name in (*SECRET_NAMES, "operator_password")
+        ),
         files.File(UNIT, unit),
         files.File(MIGRATE_UNIT, migrate),
         files.File(ACTIVE_UNIT, render("app", "search-api-active.service.j2")),
