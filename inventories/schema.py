@@ -125,6 +125,11 @@ class Settings(Strict):
 
     environment: Environment
     domain: Domain = Field(description="the public name of the service")
+    operator_account: str = Field(
+        default="",
+        pattern=r"^$|^[^@\s]+@[^@\s]+$",
+        description="e-mail address of the service's administrator that deploys make; empty: operator@ the domain",
+    )
     database_flavour: DatabaseFlavour = "mariadb"
     control_addresses: tuple[Network, ...] = Field(
         min_length=1,
@@ -297,6 +302,11 @@ class Inventory:
     def state_dir(self) -> Path:
         """On the controller: secrets/, pki/, releases/, evidence/."""
         return self.settings.state_dir or REPOSITORY / ".launchgate" / self.name
+
+    @property
+    def operator_email(self) -> str:
+        """The service's administrator that deploys make; its password is the secret `operator_password`."""
+        return self.settings.operator_account or f"operator@{self.settings.domain}"
 
     @property
     def waivers_file(self) -> Path:

@@ -24,6 +24,11 @@ def _long_random() -> str:
     return secrets.token_urlsafe(48)
 
 
+def _strong_password() -> str:
+    """One with an upper, a lower, a digit and a special character, as the service asks of administrators."""
+    return f"Op1!{secrets.token_urlsafe(24)}"
+
+
 def _encryption_keys() -> str:
     return "k1:" + base64.b64encode(secrets.token_bytes(32)).decode()
 
@@ -36,6 +41,7 @@ SECRETS: dict[str, Callable[[], str]] = {
     "redis_password": _password,
     "redis_operator_password": _password,
     "customer_password": _password,
+    "operator_password": _strong_password,
     "jwt_secret": _long_random,
     "api_key_pepper": _long_random,
     "encryption_keys": _encryption_keys,

@@ -34,7 +34,7 @@ DATA_RIGHTS = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 def check_text_is_never_sql(evidence: Evidence, edge: EdgeSession, tenants: Tenants) -> None:
     """SQL in every field where text may stand: refused or taken as text, at once, and nothing is let through."""
     tenant = tenants.one(evidence)
-    connection, key = tenant.database(evidence)["id"], str(tenant.key(evidence)["secretKey"])
+    connection, key = tenant.database(evidence)["id"], str(tenant.paid_key(evidence)["secretKey"])
     with ThreadPoolExecutor(AT_ONCE) as pool:
         tried = list(pool.map(lambda pattern: _tries(edge, tenant, key, connection, pattern), PATTERNS))
     for pattern, answers in zip(PATTERNS, tried, strict=True):

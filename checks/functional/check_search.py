@@ -75,7 +75,7 @@ def check_words_find_what_holds_them(
 ) -> None:
     """Words of a real description find its row, counted and paged as the database itself counts; others find none."""
     tenant = tenants.one(evidence)
-    connection, key = tenant.database(evidence), str(tenant.key(evidence)["secretKey"])
+    connection, key = tenant.database(evidence), str(tenant.paid_key(evidence)["secretKey"])
     customer = fleet.named(fleet.names(("customer",))[0])
     name, words = a_real_row(customer)
     boolean = " ".join(f"+{word}" for word in words)

@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     admin.add_argument("--email", required=True)
     admin.add_argument("--name", default="Administrator")
+    admin.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="read the password from here instead"
+    )
     commands.add_parser(
         "rotate-encryption-key", help="re-encrypt stored credentials under the first encryption key"
     )
@@ -133,7 +136,10 @@ def _create_admin(options: argparse.Namespace) -> int:
     from search_api.errors import ApiError
 
     settings = load_settings()
-    password = getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    try:
+        password = _password(options.password_file)
+    except (OSError, UnicodeDecodeError) as error:
+        return _complain(f"{options.password_file}: cannot be read ({error}); give a text file", USAGE)
     try:
         print(create_admin(settings, email=options.email, name=options.name, password=password))
     except ApiError as error:
@@ -177,6 +183,12 @@ def _warm_cache(_options: argparse.Namespace) -> int:
     finally:
         services.close()
     return DONE
+
+
+def _password(file: Path | None) -> str:
+    if file is not None:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    return getpass.getpass("password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
 
 
 def _complain(message: str, code: int) -> int:

@@ -12,10 +12,10 @@ from search_api.customer.connect import Connector
 from search_api.customer.pools import CustomerPools
 from search_api.customer.schema import SchemaCache
 from search_api.database import open_engine, session_of
-from search_api.parts import PartsWatch
 from search_api.limits.admission import Admissions
 from search_api.limits.attempts import Attempts
 from search_api.owned_connections import OwnedConnections
+from search_api.parts import PartsWatch
 from search_api.passwords import Passwords
 from search_api.records import SearchRecords
 from search_api.search.frequencies import Frequencies

@@ -336,6 +336,8 @@ def test_retention_runs_the_active_release_every_night(at: At) -> None:
     timer = written["/etc/systemd/system/search-api-purge.timer"]
     assert "OnCalendar=*-*-* 02:30:00 UTC\n" in timer
     assert "Persistent=true\n" in timer
+
+
 def test_an_ai_brings_its_settings_its_key_and_its_ca(fleet: Inventory, tmp_path: Path) -> None:
     ca = tmp_path / "ai.pem"
     ca.write_text("a certificate\n")

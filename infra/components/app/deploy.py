@@ -56,7 +56,13 @@ def wanted_files(here: Target) -> list[files.Wanted]:
     unit = render(
         "app", "search-api@.service.j2", secrets=names, workers=here.settings.workers, sandbox=sandbox
     )
-    migrate = render("app", "search-api-migrate@.service.j2", secrets=names, sandbox=sandbox)
+    migrate = render(
+        "app",
+        "search-api-migrate@.service.j2",
+        secrets=names,
+        operator_email=here.inventory.operator_email,
+        sandbox=sandbox,
+    )
     purge = render("app", "search-api-purge.service.j2", secrets=names, sandbox=sandbox)
     folder = "/etc/search-api/credentials"
     return [
@@ -68,7 +74,10 @@ def wanted_files(here: Target) -> list[files.Wanted]:
         files.Folder(folder, mode="700"),
         files.File("/etc/search-api/search-api.env", environment_file(here)),
         *_ai_ca(here),
-        *(files.File(f"{folder}/{name}", here.secrets[name] + "\n", mode="400") for name in names),
+        *(
+            files.File(f"{folder}/{name}", here.secrets[name] + "\n", mode="400")
+            for name in (*names, "operator_password")
+        ),
         files.File(UNIT, unit),
         files.File(MIGRATE_UNIT, migrate),
         files.File(ACTIVE_UNIT, render("app", "search-api-active.service.j2")),

@@ -45,6 +45,9 @@ def environment(here: Target) -> dict[str, str]:
         "customer_tls_ca": tls.CA,
         "trusted_proxies": ",".join(f"{machine.address}/32" for machine in fleet.role("lb")),
         "cors_origins": ",".join(settings.cors_origins),
+        "limit_share_divisor": settings.workers * len(fleet.role("app")),
+        # Checks and load come from there: many accounts, one address.
+        "limit_exempt_networks": ",".join(settings.control_addresses),
     }
     return {f"SEARCH_API_{name.upper()}": str(value) for name, value in (values | _ai(here)).items()}
 

@@ -17,6 +17,7 @@ from search_api.envelope import Done, Envelope, ok
 from search_api.errors import ApiError
 from search_api.ids import new_id
 from search_api.models import DatabaseConnection
+from search_api.owned_connections import connections_changed
 from search_api.routes.database_models import (
     ChangeBody,
     ColumnOut,
@@ -26,7 +27,6 @@ from search_api.routes.database_models import (
     TableOut,
     TriedOut,
 )
-from search_api.owned_connections import connections_changed
 from search_api.services import AppServices, Services
 from search_api.vault import UnreadableCredentialError
 

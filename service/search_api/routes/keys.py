@@ -146,9 +146,10 @@ def read_key(request: Request, key_id: str, services: AppServices, caller: Login
 def change_key(
     request: Request, key_id: str, body: ChangeBody, services: AppServices, caller: Login
 ) -> Envelope[OneOut]:
-    """Change name, permissions, tier or end; in force at once."""
+    """Change name, permissions, tier or end; in force at once. An administrator may change anybody's: that is how
+    tiers and permissions are granted."""
     with services.session() as session:
-        key = _find(session, caller.user.id, key_id)
+        key = _find(session, None if caller.user.role == "admin" else caller.user.id, key_id)
         granted = [name for name in body.permissions or [] if name not in key.permissions]
         tier = body.rateLimitTier if body.rateLimitTier != key.rate_limit_tier else None
         _judge_grants(caller.user, granted, tier or "free")
@@ -283,8 +284,11 @@ def shown_key(key: ApiKey) -> ApiKeyOut:
     )
 
 
-def _find(session: Session, owner: str, key_id: str, *, for_update: bool = False) -> ApiKey:
-    wanted = select(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == owner, ApiKey.is_active)
+def _find(session: Session, owner: str | None, key_id: str, *, for_update: bool = False) -> ApiKey:
+    """The owner's active key; anybody's for the owner None, which only an administrator's change asks for."""
+    wanted = select(ApiKey).where(ApiKey.id == key_id, ApiKey.is_active)
+    if owner is not None:
+        wanted = wanted.where(ApiKey.user_id == owner)
     key = session.scalar(wanted.with_for_update() if for_update else wanted)
     if key is None:
         raise api_key_not_found()

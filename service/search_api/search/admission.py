@@ -101,9 +101,7 @@ async def _admit(scope: Scope, services: Services, body: bytes) -> Admitted:
     holder, verdict = await admit(scope, services, "search", digest)
     if question is None:
         return Admitted(holder, None, None)
-    asked = Asked(
-        holder.user_id, holder.key_id, question, digest, verdict.connections, started, holder.tier
-    )
+    asked = Asked(holder.user_id, holder.key_id, question, digest, verdict.connections, started, holder.tier)
     return Admitted(holder, asked, verdict.cached)
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from search_api.connections import choose_connections, pool_key, target_of
+from search_api.connections import choose_connections, list_connections, pool_key, target_of
 from search_api.customer.connect import CannotConnectError
 from search_api.customer.pools import CustomerConnection, StatementFailedError, StatementTimeoutError
 from search_api.customer.schema import Table
@@ -32,7 +32,7 @@ def analyze(services: Services, user_id: str, query: str, databases: Sequence[st
     are milliseconds. Raises 404 CONNECTION_NOT_FOUND for a database that is not theirs.
     """
     with services.session() as session:
-        rows = choose_connections(session, user_id, databases)
+        rows = choose_connections(list_connections(session, user_id), databases)
     started = time.perf_counter()
     group = parse_natural(query)
     tables: list[dict[str, Any]] = []

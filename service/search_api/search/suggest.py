@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from search_api.connections import choose_connections
+from search_api.connections import choose_connections, list_connections
 from search_api.search.optimization import corrected
 from search_api.search.popular import popular_like
 from search_api.search.query import not_indexed_reason, words_in
@@ -24,7 +24,7 @@ def suggest(
     the owner's own frequent searches (``popular``). Raises 404 CONNECTION_NOT_FOUND for a database that is not theirs.
     """
     with services.session() as session:
-        rows = choose_connections(session, user_id, databases)
+        rows = choose_connections(list_connections(session, user_id), databases)
     found = [*_popular(services, user_id, query), *_spelling(services, rows, query, tables)]
     best: dict[str, dict[str, Any]] = {}
     for one in sorted(found, key=lambda one: -one["score"]):
