@@ -21,7 +21,7 @@ SERVER_ERROR = 500
 AT_ONCE = 3
 PATTERNS = (
     "' OR '1'='1",
-    "'; DROP TABLE users; -- ",
+    "'; DROP TABLE users; -- x",
     f"x') OR SLEEP({SLEEP_S}) -- ",
     f'1" AND (SELECT 1 FROM (SELECT SLEEP({SLEEP_S})) t) #',
     "' UNION SELECT 1, USER(), VERSION() -- ",

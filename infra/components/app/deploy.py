@@ -22,6 +22,7 @@ MIGRATE_UNIT = "/etc/systemd/system/search-api-migrate@.service"
 ACTIVE_UNIT = "/etc/systemd/system/search-api-active.service"
 PURGE_UNIT = "/etc/systemd/system/search-api-purge.service"
 PURGE_TIMER = "/etc/systemd/system/search-api-purge.timer"
+OPERATOR_PASSWORD = "/etc/search-api/operator_password"
 SYSUSERS = "/etc/sysusers.d/search-api.conf"
 
 
@@ -74,10 +75,8 @@ def wanted_files(here: Target) -> list[files.Wanted]:
         files.Folder(folder, mode="700"),
         files.File("/etc/search-api/search-api.env", environment_file(here)),
         *_ai_ca(here),
-        *(
-            files.File(f"{folder}/{name}", here.secrets[name] + "\n", mode="400")
-            for name in (*names, "operator_password")
-        ),
+        *(files.File(f"{folder}/{name}", here.secrets[name] + "\n", mode="400") for name in names),
+        files.File(OPERATOR_PASSWORD, here.secrets["operator_password"] + "\n", mode="400"),
         files.File(UNIT, unit),
         files.File(MIGRATE_UNIT, migrate),
         files.File(ACTIVE_UNIT, render("app", "search-api-active.service.j2")),
