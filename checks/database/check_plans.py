@@ -61,7 +61,10 @@ def check_no_statement_reads_a_large_table_whole(
         observed=whole,
         expected=[],
     )
-    searched = [row for one in statements if "MATCH" in one["statement"] for row in one["plan"]]
+    # A line without a table only puts counts of others together.
+    searched = [
+        row for one in statements if "MATCH" in one["statement"] for row in one["plan"] if row["table"]
+    ]
     evidence.that(
         bool(searched) and all(row["type"] == "fulltext" for row in searched),
         looked_at="access to the customer's table when words are searched",

@@ -66,6 +66,8 @@ class Browser:
     def __init__(self, app: Any) -> None:
         self.app = app
         self.statuses: dict[str, int] = {}
+        # Registrations are limited by address: each look comes from another one, of those that nobody has.
+        self.address = "2001:db8:" + ":".join(os.urandom(2).hex() for _ in range(6))
 
     async def ask(self, method: str, path: str, body: Any = None, bearer: str = "") -> Any:
         """The `data` of the answer."""
@@ -75,7 +77,7 @@ class Browser:
         scope = {
             "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
             "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "https", "headers": headers,
-            "client": ("127.0.0.1", 1), "server": ("localhost", 443), "state": {},
+            "client": (self.address, 1), "server": ("localhost", 443), "state": {},
         }  # fmt: skip
         asked = [{"type": "http.request", "body": json.dumps(body).encode() if body is not None else b""}]
         status, text = 0, b""

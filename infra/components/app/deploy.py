@@ -22,7 +22,7 @@ MIGRATE_UNIT = "/etc/systemd/system/search-api-migrate@.service"
 ACTIVE_UNIT = "/etc/systemd/system/search-api-active.service"
 PURGE_UNIT = "/etc/systemd/system/search-api-purge.service"
 PURGE_TIMER = "/etc/systemd/system/search-api-purge.timer"
-OPERATOR_PASSWORD = "/etc/search-api/operator_password"
+OPERATOR_PASSWORD = "/etc/search-api/operator_password"  # noqa: S105 (a path)
 SYSUSERS = "/etc/sysusers.d/search-api.conf"
 
 
