@@ -54,6 +54,14 @@ class Services:
         """A short session on the service's own database."""
         return session_of(self.engine)
 
+    def session_with_records(self) -> AbstractContextManager[Session]:
+        """As ``session``; every search that this worker recorded before can be read in it.
+
+        Those of other workers are there within ``records_flush_seconds``.
+        """
+        self.records.flush()
+        return self.session()
+
     def close(self) -> None:
         """Write what was counted and recorded, and close every connection but those of ``admissions``."""
         self.usage.stop()

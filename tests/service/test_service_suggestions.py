@@ -101,6 +101,8 @@ def test_popular_ones_are_the_owners_own_fruitful_searches(client: Client, perso
             "POST", SEARCH, key, json={"query": query, "tables": ["packages"], "searchMode": "boolean"}
         )
     client.data("POST", SEARCH, key, json={"query": "+web +nosuchthing", "searchMode": "boolean"})
+    # Suggestions do not wait for records to be written; who reads the history does.
+    assert len(client.data("GET", f"{SEARCH}/history", key)) == 6
     found = client.data("GET", SUGGESTIONS, key, params={"query": "web"})["suggestions"]
     popular = [(one["text"], one["score"]) for one in found if one["type"] == "popular"]
     assert popular[0] == ("web server", 1.0)

@@ -61,7 +61,7 @@ def read_days(services: Services, user_id: str | None, span: Span) -> list[DayMo
     A day of which single records may be gone already is taken from its rollup.
     """
     kept_from = now().date() - timedelta(days=services.settings.search_record_days)
-    with services.session() as session:
+    with services.session_with_records() as session:
         records = session.execute(_of_records(user_id, span)).all()
         rollups = session.execute(_of_rollups(user_id, span)).all() if span.first < kept_from else []
     found = {(each.day, each.mode): each for each in map(_day_mode, records)}

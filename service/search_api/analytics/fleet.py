@@ -23,7 +23,7 @@ def system_overview(services: Services) -> dict[str, Any]:
     Searches are those of which a record or a sum is kept; usage is percent of the machine that answers.
     """
     kept_from = now() - timedelta(days=services.settings.search_record_days)
-    with services.session() as session:
+    with services.session_with_records() as session:
         users = session.scalar(select(func.count()).select_from(User).where(User.is_active))
         databases = session.scalar(
             select(func.count()).select_from(DatabaseConnection).where(DatabaseConnection.is_active)
@@ -56,7 +56,7 @@ def user_activity(services: Services, span: Span) -> dict[str, Any]:
     """``{activeUsers, newUsers, topUsers:[{userId, email, searchCount, lastActive}]}``; active is who searched."""
     number = func.count()
     searched = within(None, span.start, span.end)
-    with services.session() as session:
+    with services.session_with_records() as session:
         active = session.scalar(select(func.count(func.distinct(SearchRecord.user_id))).where(searched))
         new = session.scalar(
             select(func.count())

@@ -26,7 +26,7 @@ def history(
     where = SearchRecord.user_id == user_id
     if span is not None:
         where = within(user_id, span.start, span.end)
-    with services.session() as session:
+    with services.session_with_records() as session:
         rows = session.scalars(
             select(SearchRecord)
             .where(where)
@@ -41,7 +41,7 @@ def history(
 def popular_queries(services: Services, user_id: str, span: Span, limit: int) -> list[dict[str, Any]]:
     """``[{query_text, frequency, avg_time, avg_results, last_used}]``, the most frequent first."""
     number = func.count()
-    with services.session() as session:
+    with services.session_with_records() as session:
         rows = session.execute(
             select(
                 SearchRecord.query_text,
@@ -70,7 +70,7 @@ def popular_queries(services: Services, user_id: str, span: Span, limit: int) ->
 def fruitless_queries(services: Services, user_id: str, span: Span, limit: int) -> list[tuple[str, int]]:
     """Queries that were answered with nothing: text and number, the most frequent first."""
     number = func.count()
-    with services.session() as session:
+    with services.session_with_records() as session:
         rows = session.execute(
             select(SearchRecord.query_text, number)
             .where(
@@ -88,7 +88,7 @@ def fruitless_queries(services: Services, user_id: str, span: Span, limit: int) 
 def searched_databases(services: Services, user_id: str, span: Span) -> list[dict[str, Any]]:
     """The user's databases by how many searches went there: ``[{name, count}]``; those that are gone are left out."""
     number = func.count()
-    with services.session() as session:
+    with services.session_with_records() as session:
         rows = session.execute(
             select(SearchRecord.database_ids, number)
             .where(within(user_id, span.start, span.end))
