@@ -5,6 +5,7 @@ from sqlalchemy import select, update
 from search_api.authentication import forget_keys
 from search_api.clock import now
 from search_api.models import ApiKey, DatabaseConnection, User
+from search_api.owned_connections import connections_changed
 from search_api.services import Services
 
 _NAME = "Deleted user"
@@ -14,7 +15,7 @@ def end_account(services: Services, user_id: str) -> None:
     """Deactivate the user, their keys and connections; wipe sealed passwords; free the address.
 
     Tokens die by their version, in every worker with its next look at the row. Keys are taken out of the shared
-    cache once the change is committed.
+    cache once the change is committed, and what any worker kept of the connections counts no more.
     """
     moment = now()
     with services.session() as session:
@@ -38,3 +39,4 @@ def end_account(services: Services, user_id: str) -> None:
             .values(is_active=False, sealed_password=None, updated_at=moment)
         )
     forget_keys(services, hashes)
+    connections_changed(services.cache, user_id)

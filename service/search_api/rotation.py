@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from search_api.cache import Cache
 from search_api.database import open_engine, session_of
 from search_api.models import EXACT_TEXT, DatabaseConnection
+from search_api.owned_connections import connections_changed
 from search_api.settings import Settings
 from search_api.vault import UnreadableCredentialError, Vault
 
@@ -28,11 +30,12 @@ def rotate_encryption_key(settings: Settings, progress: Callable[[int], None]) -
 
     What a credential is encrypted with stands in its row, so a run that was broken off is simply run again. Each batch
     is a transaction that locks its rows: a change by a user comes before or after it, never between. Connections keep
-    their time of change, so nobody's pools or caches are dropped. Raises SQLAlchemyError.
+    their time of change, so nobody's pools are dropped; the workers read them again, so that none goes on with a
+    credential under a key that is about to go. Raises SQLAlchemyError.
     """
     vault = Vault(settings.encryption_keys.get_secret_value())
     done = Rotation(vault.current_key_id)
-    engine = open_engine(settings)
+    engine, cache = open_engine(settings), Cache(settings)
     try:
         last = ""
         while True:
@@ -42,9 +45,12 @@ def rotate_encryption_key(settings: Settings, progress: Callable[[int], None]) -
                     _rotate_row(row, vault, done)
             if not rows:
                 return done
+            for owner in {row.user_id for row in rows}:
+                connections_changed(cache, owner)
             last = rows[-1].id
             progress(done.rotated)
     finally:
+        cache.close()
         engine.dispose()
 
 

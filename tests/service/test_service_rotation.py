@@ -127,6 +127,7 @@ def test_what_does_not_decrypt_is_named_left_and_exit_code_1(changed, mariadb, m
         monkeypatch.setenv(f"SEARCH_API_{name.upper()}", value)
     monkeypatch.setenv("SEARCH_API_ENVIRONMENT", "test")
     monkeypatch.setenv("SEARCH_API_DATABASE_PORT", str(settings.database_port))
+    monkeypatch.setenv("SEARCH_API_REDIS_PORT", str(settings.redis_port))
     monkeypatch.setenv("SEARCH_API_PASSWORD_MEMORY_KIB", "1024")
     assert main(["rotate-encryption-key"]) == 1
     printed = capsys.readouterr()
