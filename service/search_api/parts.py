@@ -65,11 +65,22 @@ def _customer_databases(services: "Services") -> Finding:
     return Finding(detail={"pool": services.pools.state()})
 
 
+def _ai(services: "Services") -> Finding:
+    """Optional: a service without it, or one that leaves it alone for a while, answers all the same."""
+    if not services.ai.switched_on:
+        return Finding(detail={"configured": False})
+    detail = {"configured": True, "breaker": services.ai.client.breaker.state}
+    if services.ai.available():
+        return Finding(detail=detail)
+    return Finding("degraded", "does not help now; semantic searches are answered by their words", detail)
+
+
 # A further part is a line here: its name, and a probe that is bounded in time and raises nothing.
 PARTS: dict[str, Probe] = {
     "database": _database,
     "cache": _cache,
     "customer_databases": _customer_databases,
+    "ai": _ai,
 }
 
 

@@ -97,6 +97,7 @@ def test_detailed_health_is_for_an_administrators_key(client: Client, person: Pe
         assert set(part) == {"status", "responseTime", "detail"}
     assert set(parts["database"]["detail"]["pool"]) == {"size", "inUse", "idle"}
     assert set(parts["customer_databases"]["detail"]["pool"]) == {"databases", "inUse"}
+    assert parts["ai"]["detail"] == {"configured": False}
 
 
 @pytest.mark.usefixtures("client")

@@ -98,7 +98,9 @@ async def live() -> HealthOut:
 
 @router.get("/health/ready", response_model=ReadyOut)
 def ready(services: AppServices) -> JSONResponse:
-    """200 when requests may come: MySQL reachable, schema fits, not draining. The loss of Redis is ``degraded``."""
+    """200 when requests may come: MySQL reachable, schema fits, not draining. The loss of Redis is ``degraded``,
+    and so is that of an AI that the operator has named.
+    """
     faults = _faults(services)
     redis = "ok" if services.cache.alive() else "unreachable"
     about = {"timestamp": rfc3339(now()), "version": __version__, "uptime": uptime()}
@@ -108,6 +110,8 @@ def ready(services: AppServices) -> JSONResponse:
             {"status": "not_ready"} | about | {"failing": faults, "redis": redis}, status_code=503
         )
     degraded = [] if redis == "ok" else ["redis"]
+    if services.ai.switched_on and not services.ai.available():
+        degraded.append("ai")
     return JSONResponse({"status": "degraded" if degraded else "ready"} | about | {"degraded": degraded})
 
 
