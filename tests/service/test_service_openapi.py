@@ -8,6 +8,7 @@ from fuzz_openapi import Target, fuzz, ids_of
 from search_api.app import create_app
 from search_api.documentation.operations import MEANINGS, OPERATIONS
 from search_api.documentation.page import CONTENT_POLICY
+from search_api.limits.standing import HEADERS
 from service_client import PASSWORD, Client, Person
 
 PREFIX = "/api/v1"
@@ -57,6 +58,23 @@ def test_every_operation_is_typed_and_every_error_is_the_envelope(document):
     assert loose is None or "Envelope_dict_str__Any__" not in str(document["paths"])
 
 
+def test_what_is_limited_names_its_headers_and_details(document):
+    named = {name for name, operation in operations(document).items() if "429" in operation["responses"]}
+    assert named >= {"POST /api/v1/search", "POST /api/v1/auth/login", "POST /api/v1/keys"}
+    for name in named:
+        responses = operations(document)[name]["responses"]
+        assert set(responses["429"]["headers"]) == {*HEADERS, "Retry-After"}, name
+        example = responses["429"]["content"]["application/json"]["examples"]["RATE_LIMIT_EXCEEDED"]
+        assert set(example["value"]["error"]["details"]) == {"retryAfter", "limit", "remaining", "tier"}
+    for name, status in (
+        ("POST /api/v1/search", "200"),
+        ("GET /api/v1/search/suggestions", "200"),
+        ("POST /api/v1/auth/register", "201"),
+        ("POST /api/v1/keys/{key_id}/regenerate", "200"),
+    ):
+        assert set(operations(document)[name]["responses"][status]["headers"]) == set(HEADERS), name
+
+
 def test_every_body_has_an_example_and_every_description_an_operation(document):
     for name, operation in operations(document).items():
         for content in operation.get("requestBody", {}).get("content", {}).values():
@@ -82,6 +100,8 @@ def test_the_examples_work_as_they_stand(client: Client, document, shop):
     key = client.data("POST", f"{PREFIX}/keys", token, json=examples["POST /api/v1/keys"], status=201)
     path = f"{PREFIX}/keys/{key['apiKey']['id']}"
     client.data("PUT", path, token, json=examples["PUT /api/v1/keys/{key_id}"])
+    again = examples["POST /api/v1/keys/{key_id}/regenerate"]
+    key = client.data("POST", f"{path}/regenerate", token, json=again)
     # The reader's own database takes the place of the example's.
     database = examples["POST /api/v1/databases"] | {
         name: value for name, value in shop.items() if name != "name"
@@ -92,6 +112,11 @@ def test_the_examples_work_as_they_stand(client: Client, document, shop):
     client.data("PUT", path, token, json=examples["PUT /api/v1/databases/{connection_id}"])
     found = client.data("POST", f"{PREFIX}/search", key["secretKey"], json=examples["POST /api/v1/search"])
     assert found["totalCount"] >= 1
+    analyst = client.data("POST", f"{PREFIX}/keys", token, status=201, json=(
+        examples["POST /api/v1/keys"] | {"permissions": ["analytics"]}
+    ))["secretKey"]  # fmt: skip
+    analysis = examples["POST /api/v1/search/analyze"]
+    assert client.data("POST", f"{PREFIX}/search/analyze", analyst, json=analysis)["performance"]["tables"]
     client.data(
         "POST", f"{PREFIX}/auth/change-password", token, json=examples["POST /api/v1/auth/change-password"]
     )

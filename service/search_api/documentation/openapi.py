@@ -18,6 +18,8 @@ from search_api.authentication import KeyHolder, LoggedIn
 from search_api.documentation.operations import MEANINGS, OPERATIONS, Described
 from search_api.documentation.shapes import ErrorEnvelope
 from search_api.envelope import Envelope
+from search_api.search.admission import PERMISSION as SEARCH_PERMISSION
+from search_api.search.admission import Admitted
 from search_api.version import __version__
 
 JsonObject = dict[str, Any]
@@ -49,9 +51,19 @@ _KEY_ERRORS = (
     "401 INVALID_API_KEY_FORMAT",
     "401 INVALID_API_KEY",
     "401 EXPIRED_API_KEY",
+    "403 ENVIRONMENT_MISMATCH",
     "403 INSUFFICIENT_PERMISSIONS",
 )
 _ERRORS_OF_ID = {"connection_id": "404 CONNECTION_NOT_FOUND", "key_id": "404 API_KEY_NOT_FOUND"}
+_LIMIT_HEADERS = (
+    ("X-RateLimit-Limit", "integer", "Requests that the window allows."),
+    ("X-RateLimit-Remaining", "integer", "How many of them are left."),
+    ("X-RateLimit-Reset", "integer", "When they are all there again, in Unix seconds."),
+    ("X-RateLimit-Tier", "string", "The tier of the API key, or what is counted without one."),
+    ("RateLimit-Policy", "string", "All windows, after the IETF draft."),
+    ("RateLimit", "string", "The window that binds, after the IETF draft."),
+    ("RateLimit-Degraded", "string", "Sent while this worker counts by itself, and why."),
+)
 _WITHOUT_LOOKUP = {"/health", "/health/live", "/health/ready", "/metrics", "/api/v1/management/health"}
 
 
@@ -106,6 +118,8 @@ def needs_of(route: APIRoute) -> Needs:
             continue
         returned = get_type_hints(call).get("return")
         login = login or returned is LoggedIn
+        if returned is Admitted:
+            permission = SEARCH_PERMISSION
         if returned is KeyHolder:
             permission = str(inspect.getclosurevars(call).nonlocals.get("permission", "search"))
     return Needs(login, permission)
@@ -160,6 +174,18 @@ def _fill_in_answers(route: APIRoute, operation: JsonObject, described: Describe
         responses["503"] = responses["200"] | {"description": "Not ready; `failing` says why."}
     for status, codes in _errors(route, operation, described, needs).items():
         responses[status] = _error_answer(codes)
+    _add_limit_headers(responses, counted=described.limited or needs.permission is not None)
+
+
+def _add_limit_headers(responses: JsonObject, *, counted: bool) -> None:
+    """Every answer to a counted request says where its caller stands; a refusal also when to come back."""
+    headers = {name: {"description": text, "schema": {"type": kind}} for name, kind, text in _LIMIT_HEADERS}
+    for status, answer in responses.items():
+        if status == "429":
+            seconds = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+            answer["headers"] = headers | {"Retry-After": seconds}
+        elif counted and status.startswith("2"):
+            answer["headers"] = headers
 
 
 def _errors(
@@ -206,6 +232,8 @@ def _error_example(code: str) -> JsonObject:
         "version": __version__,
     }
     error: JsonObject = {"code": code, "message": MEANINGS[code]}
+    if code == "RATE_LIMIT_EXCEEDED":
+        error["details"] = {"retryAfter": 7, "limit": 50, "remaining": 0, "tier": "free"}
     if code == "VALIDATION_ERROR":
         error["details"] = [{"field": "name", "message": "Field required", "code": "missing"}]
     return {"success": False, "error": error, "meta": meta}

@@ -7,20 +7,22 @@ a key, an id) are added for all of them in ``openapi``.
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
-
-from search_api.documentation import shapes
+from search_api.documentation import figures, shapes
 
 _PASSWORD = "Correct-Horse-7-Staple"  # noqa: S105 (an example)
 
 
 @dataclass(frozen=True)
 class Described:
-    """``request`` is an example that works; ``errors`` are "status CODE"; ``answer`` documents ``data``."""
+    """``request`` is an example that works; ``errors`` are "status CODE"; ``answer`` is the type of ``data``.
+
+    ``limited`` operations are counted by address or user; those that take an API key are limited without saying so.
+    """
 
     request: dict[str, Any] | None = None
     errors: tuple[str, ...] = ()
-    answer: type[BaseModel] | None = None
+    answer: Any = None
+    limited: bool = False
 
 
 # The address, the account and the password are the reader's own to fill in; all else works as it stands.
@@ -40,15 +42,19 @@ _GRANTS = (
     "403 FORBIDDEN",
 )
 _FIRST_KEY = Described(errors=("409 RESOURCE_CONFLICT",))
+_NO_ADMINISTRATOR = ("403 FORBIDDEN",)
 
 OPERATIONS: dict[str, Described] = {
     "GET /metrics": Described(errors=("403 FORBIDDEN",)),
     "POST /api/v1/auth/register": Described(
         request={"email": "ada@example.com", "password": _PASSWORD, "name": "Ada Lovelace"},
         errors=("409 RESOURCE_CONFLICT",),
+        limited=True,
     ),
     "POST /api/v1/auth/login": Described(
-        request={"email": "ada@example.com", "password": _PASSWORD}, errors=("401 AUTHENTICATION_FAILED",)
+        request={"email": "ada@example.com", "password": _PASSWORD},
+        errors=("401 AUTHENTICATION_FAILED",),
+        limited=True,
     ),
     "PUT /api/v1/auth/profile": Described(request={"name": "Ada King"}, errors=("409 RESOURCE_CONFLICT",)),
     "POST /api/v1/auth/change-password": Described(
@@ -60,8 +66,12 @@ OPERATIONS: dict[str, Described] = {
     "POST /api/v1/keys": Described(
         request={"name": "Website search", "environment": "test", "permissions": ["search"]},
         errors=("400 INVALID_ENVIRONMENT", *_GRANTS),
+        limited=True,
     ),
     "PUT /api/v1/keys/{key_id}": Described(request={"name": "Website search, 2nd"}, errors=_GRANTS),
+    "POST /api/v1/keys/{key_id}/regenerate": Described(
+        request={"graceSeconds": 3600}, errors=("409 RESOURCE_CONFLICT",), limited=True
+    ),
     "GET /api/v1/keys/{key_id}/usage": Described(answer=shapes.KeyUsage),
     "POST /api/v1/databases": Described(request=_DATABASE, errors=_UNREACHABLE),
     "PUT /api/v1/databases/{connection_id}": Described(
@@ -72,6 +82,32 @@ OPERATIONS: dict[str, Described] = {
         request={"query": "web server", "searchMode": "natural", "limit": 10},
         errors=("404 CONNECTION_NOT_FOUND", "502 SEARCH_FAILED", "504 SEARCH_TIMEOUT"),
         answer=shapes.SearchAnswer,
+    ),
+    "GET /api/v1/search/suggestions": Described(
+        errors=("404 CONNECTION_NOT_FOUND",), answer=shapes.Suggestions
+    ),
+    "POST /api/v1/search/analyze": Described(
+        request={"query": "web server"}, errors=("404 CONNECTION_NOT_FOUND",), answer=shapes.Analysis
+    ),
+    "GET /api/v1/search/trends": Described(answer=figures.Trend),
+    "GET /api/v1/search/history": Described(answer=list[figures.HistoryItem]),
+    "GET /api/v1/analytics/search-trends": Described(answer=figures.Trend),
+    "GET /api/v1/analytics/performance": Described(answer=figures.Performance),
+    "GET /api/v1/analytics/popular-queries": Described(answer=list[figures.PopularQuery]),
+    "GET /api/v1/analytics/search-history": Described(answer=figures.History),
+    "GET /api/v1/analytics/history": Described(answer=list[figures.HistoryItem]),
+    "GET /api/v1/analytics/insights": Described(answer=list[figures.Insight]),
+    "GET /api/v1/analytics/dashboard": Described(answer=figures.Dashboard),
+    "GET /api/v1/analytics/trends": Described(answer=figures.Patterns),
+    "GET /api/v1/analytics/usage": Described(answer=figures.UsageOfSpan),
+    "GET /api/v1/analytics/admin/system-overview": Described(
+        errors=_NO_ADMINISTRATOR, answer=figures.SystemOverview
+    ),
+    "GET /api/v1/analytics/admin/user-activity": Described(
+        errors=_NO_ADMINISTRATOR, answer=figures.UserActivity
+    ),
+    "GET /api/v1/analytics/admin/performance-metrics": Described(
+        errors=_NO_ADMINISTRATOR, answer=figures.PerformanceMetrics
     ),
 }
 
@@ -91,6 +127,7 @@ MEANINGS: dict[str, str] = {
     "INVALID_API_KEY": "The API key is not valid.",
     "EXPIRED_API_KEY": "The API key has expired.",
     "AUTHENTICATION_FAILED": "E-mail address or password is wrong.",
+    "ENVIRONMENT_MISMATCH": "A live key does not work on a test system; use a test key.",
     "INSUFFICIENT_PERMISSIONS": "The API key lacks the permission.",
     "FORBIDDEN": "This is for an administrator, or for the operator's own network.",
     "HOST_NOT_ALLOWED": "This host is in a network that the operator of the service does not allow.",

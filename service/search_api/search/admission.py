@@ -16,6 +16,7 @@ from search_api.search.answer import Asked, SearchMode, SearchQuestion, answer_c
 from search_api.services import Services
 
 PATH = "/api/v1/search"
+PERMISSION = "search"
 _REMEMBERED_BODY = 2_048
 
 Names = Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=200)]
@@ -98,7 +99,7 @@ async def _admit(scope: Scope, services: Services, body: bytes) -> Admitted:
     question, digest = _read_again(body) if len(body) <= _REMEMBERED_BODY else _read(body)
     if not services.settings.cache_search_seconds:
         digest = ""
-    holder, verdict = await admit(scope, services, "search", digest)
+    holder, verdict = await admit(scope, services, PERMISSION, digest)
     if question is None:
         return Admitted(holder, None, None)
     asked = Asked(holder.user_id, holder.key_id, question, digest, verdict.connections, started, holder.tier)
