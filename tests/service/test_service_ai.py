@@ -163,13 +163,14 @@ def test_a_search_that_had_to_do_without_the_ai_is_not_cached(serve, standin, sh
 
 
 def test_closer_meaning_comes_first_when_the_words_say_the_same(searching, mariadb, shop):
-    """All rows match one word equally well; the others are too short for the index, not for the vectors."""
+    """All rows match one word equally well, being of one length; their others are too short for the index, not for the
+    vectors."""
     served, _, _ = searching
     mariadb.run(
         "CREATE DATABASE shop_drawers",
         "CREATE TABLE shop_drawers.drawers (id INT PRIMARY KEY, label VARCHAR(90), FULLTEXT (label))",
         "INSERT INTO shop_drawers.drawers"
-        " VALUES (1, 'cabinet is so in'), (2, 'cabinet we go up'), (3, 'cabinet by me')",
+        " VALUES (1, 'cabinet is so in'), (2, 'cabinet we go up'), (3, 'cabinet by my or')",
     )
     user = served.register()
     user.database(shop | {"database": "shop_drawers"})
@@ -178,6 +179,10 @@ def test_closer_meaning_comes_first_when_the_words_say_the_same(searching, maria
         found = ask(served, key, "cabinet we go up", mode)
         assert found["results"][0]["data"]["id"] == first
         assert found["modeUsed"] == mode
+        if mode == "natural":
+            assert len({result["relevanceScore"] for result in found["results"]}) == 1, (
+                "the words say the same"
+            )
 
 
 def test_settings_name_what_is_missing(make_settings: MakeSettings):
