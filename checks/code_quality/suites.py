@@ -14,6 +14,7 @@ SUITES_TIMEOUT_S = 800.0
 COVERAGE_FLOOR_PERCENT = 80.0
 # "pragma: no cover" is for lines that cannot run under test; more than this share is hiding.
 EXCLUDED_MOST_PERCENT = 2.0
+PROCESSES = 4  # they wait for databases and time-outs more than they compute
 RELEASED = "service"
 # The tests of what is released. The toolkit that releases it has its own, `make test`, on machines too.
 TESTS = "tests/service"
@@ -24,6 +25,7 @@ def run_suites(source: Path, scratch: Path) -> tuple[Finding, Finding]:
     junit, coverage = scratch / "junit.xml", scratch / "coverage.json"
     ran = run_module(
         source, "pytest", TESTS, "-m", "not fleet", "-q", "-p", "no:cacheprovider", f"--junitxml={junit}",
+        "-n", str(PROCESSES), "--dist", "loadfile",
         "--cov", f"--cov-report=json:{coverage}", "--cov-fail-under=0",
         timeout_s=SUITES_TIMEOUT_S,
         environment={"COVERAGE_FILE": str(scratch / "coverage.data"), "COVERAGE_CORE": "ctrace"},
