@@ -3,6 +3,7 @@
 import getpass
 import ipaddress
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -10,7 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,10 +38,26 @@ def find_binary(name: str) -> str:
     return path
 
 
+# Below the ports that the system gives to outgoing connections, so that none of those takes one before it is used; in
+# steps, so that test processes beside each other (pytest-xdist's are gw0, gw1, …) never try the same one.
+_STEP = 16
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_ports = list(range(10_000 + _worker % _STEP, 32_768, _STEP))
+random.shuffle(_ports)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on, given to nobody else."""
+    while _ports:
+        port = _ports.pop()
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise RuntimeError("no port is left")
 
 
 def wait_until(ready: Callable[[], bool], what: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -216,6 +234,9 @@ def mariadb_server(directory: Path) -> Iterator[MariaDB]:
     certificates = make_certificates(directory)
     user = getpass.getuser()
     installer = find_binary("mariadb-install-db")
+    # A server that starts clears the temporary tables of its temporary directory, another server's too.
+    scratch = directory / "tmp"
+    scratch.mkdir()
     subprocess.run(
         [
             installer,
@@ -229,10 +250,12 @@ def mariadb_server(directory: Path) -> Iterator[MariaDB]:
         check=True,
         capture_output=True,
         timeout=START_SECONDS,
+        env={**os.environ, "TMPDIR": str(scratch)},
     )
     command = [
         find_binary("mariadbd"),
         "--no-defaults",
+        f"--tmpdir={scratch}",
         f"--datadir={data}",
         f"--user={user}",
         f"--socket={unix_socket}",
@@ -299,8 +322,19 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 @contextmanager
-def app_process(settings: dict[str, Any], directory: Path) -> Iterator[str]:
-    """The service as a process of its own, with one worker; gives its base URL."""
+def app_processes(settings: dict[str, Any], directory: Path, number: int) -> Iterator[list[str]]:
+    """The service as so many processes of their own, with one worker each, started at once; gives their base URLs."""
+    with ExitStack() as stack, ThreadPoolExecutor(number) as starters:
+        starting = [starters.submit(_start_app, settings, directory, stack) for _ in range(number)]
+        yield [each.result() for each in starting]
+
+
+def _start_app(settings: dict[str, Any], directory: Path, stack: ExitStack) -> str:
+    return stack.enter_context(_app_process(settings, directory))
+
+
+@contextmanager
+def _app_process(settings: dict[str, Any], directory: Path) -> Iterator[str]:
     port = free_port()
     environment = {f"SEARCH_API_{name.upper()}": str(value) for name, value in settings.items()}
     environment["PATH"] = os.environ["PATH"]
