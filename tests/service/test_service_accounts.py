@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from conftest import MakeSettings, ServeApp
 from search_api.app import create_app
+from search_api.cache import Cache
+from search_api.owned_connections import state_of
 from service_client import PASSWORD, Client, Person
 from service_processes import free_port, serving
 
@@ -14,13 +16,18 @@ SETUP = "/api/v1/management/setup"
 
 
 def test_an_ended_account_is_dead_at_once_in_every_worker(
-    client: Client, serve: ServeApp, person, shop, mariadb
+    client: Client, serve: ServeApp, person, shop, mariadb, make_settings: MakeSettings
 ):
     secret, row = person.secret(), person.database(shop)
+    cache = Cache(make_settings())
+    connections = state_of(cache, person.id)
     with serve() as second_worker:
         for worker in (client, second_worker):
             worker.data("POST", "/api/v1/search", secret, json={"query": "nginx"})
         assert client.data("DELETE", ACCOUNT, person.token) == {"success": True}
+        assert connections not in ("", state_of(cache, person.id)), (
+            "no worker goes on with what it kept of them"
+        )
         for worker in (second_worker, client):
             assert worker.fault("POST", "/api/v1/search", secret, json={"query": "nginx"}) == (
                 401,

@@ -70,6 +70,17 @@ def test_an_administrator_grants_more(client: Client, admin: Person):
     assert allowed(client, made["secretKey"]), "admin carries all permissions"
 
 
+def test_an_administrator_grants_tiers_to_anybody_and_reads_or_ends_nobodys_key(
+    client: Client, admin: Person, other: Person
+):
+    path = f"{KEYS}/{other.key()['apiKey']['id']}"
+    changed = client.data("PUT", path, admin.token, json={"rateLimitTier": "enterprise"})["apiKey"]
+    assert changed["rateLimitTier"] == "enterprise"
+    assert client.data("GET", path, other.token)["apiKey"]["rateLimitTier"] == "enterprise"
+    for method in ("GET", "DELETE"):
+        assert client.fault(method, path, admin.token) == (404, "API_KEY_NOT_FOUND")
+
+
 def test_changes_are_in_force_at_once_although_keys_are_cached(client: Client, person: Person):
     made = person.key(permissions=["search", "analytics"])
     path, secret = f"{KEYS}/{made['apiKey']['id']}", made["secretKey"]

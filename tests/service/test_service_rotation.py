@@ -7,7 +7,9 @@ import os
 import pytest
 from conftest import SEARCHER_PASSWORD, SECRETS, MakeSettings
 from search_api import migrate, rotation
+from search_api.cache import Cache
 from search_api.cli import main
+from search_api.owned_connections import state_of
 from search_api.vault import UnreadableCredentialError, Vault
 from service_client import Client
 from service_processes import serving
@@ -48,8 +50,13 @@ def test_every_step_of_the_procedure_keeps_every_connection_usable(changed, shop
             assert Client(each).data("POST", f"/api/v1/databases/{first}/test", person.token)["connected"]
         second = Client(host).data("POST", "/api/v1/databases", person.token, json=shop, status=201)["id"]
         assert Client(slow_host).data("POST", f"/api/v1/databases/{second}/test", person.token)["connected"]
+        cache = Cache(changed(NEW))
+        connections = state_of(cache, person.id)
         done = rotation.rotate_encryption_key(changed(f"{NEW},{OLD}"), lambda _count: None)
         assert (done.key_id, done.rotated, done.unreadable) == ("k2", 1, [])
+        assert connections not in ("", state_of(cache, person.id)), (
+            "no worker goes on with the old credential"
+        )
         for each in (slow_host, host):
             for row in (first, second):
                 assert Client(each).data("POST", f"/api/v1/databases/{row}/test", person.token)["connected"]
