@@ -10,7 +10,7 @@ from search_api import migrate
 from search_api.app import create_app
 from search_api.settings import Settings, load_settings
 from service_client import Client, Person
-from service_processes import MariaDB, app_process, database_server, redis_server, serving
+from service_processes import MariaDB, app_processes, database_server, redis_server, serving
 
 DATABASE_PASSWORD = "Zq8-service-own-pass"
 SEARCHER_PASSWORD = "Yw5-reads-only-pass"
@@ -114,14 +114,13 @@ def client(serve: ServeApp, make_settings: MakeSettings) -> Iterator[Client]:
 
 
 @pytest.fixture
-def two_apps(setting_values: dict[str, Any], make_settings: MakeSettings, tmp_path: Path) -> TwoApps:
+def two_apps(setting_values: dict[str, Any], client: Client, tmp_path: Path) -> TwoApps:  # noqa: ARG001 (the schema)
     """Serves the application with changed settings by two processes of their own, as two hosts would."""
-    migrate.upgrade(make_settings())
 
     @contextmanager
     def start(**changes: Any) -> Iterator[tuple[Client, Client]]:
         values = setting_values | SECRETS | changes
-        with app_process(values, tmp_path) as first, app_process(values, tmp_path) as second:
+        with app_processes(values, tmp_path, 2) as (first, second):
             yield Client(first), Client(second)
 
     return start

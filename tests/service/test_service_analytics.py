@@ -18,16 +18,17 @@ ADMIN = ["system-overview", "user-activity", "performance-metrics"]
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def record(mariadb: MariaDB, person: Person, days_ago: int, query: str, **changes) -> None:
+def record(mariadb: MariaDB, person: Person, days_ago: int, query: str, *, times: int = 1, **changes) -> None:
     row = {
         "mode": "natural", "results": 4, "ms": 10.0, "hit": 0, "status": "ok", "databases": "[]", "hour": 0,
     } | changes  # fmt: skip
     moment = TODAY - timedelta(days=days_ago) + timedelta(hours=row["hour"])
-    mariadb.run(
-        "INSERT INTO search_api.search_records VALUES "
+    rows = ",".join(
         f"('{uuid.uuid4()}', '{person.id}', NULL, '{query}', '{row['mode']}', '{row['databases']}', {row['results']},"
         f" {row['ms']}, {row['hit']}, '{row['status']}', '{moment:%Y-%m-%d %H:%M:%S}')"
+        for _ in range(times)
     )
+    mariadb.run(f"INSERT INTO search_api.search_records VALUES {rows}")
 
 
 def figures(person: Person, name: str, **parameters):
@@ -268,8 +269,7 @@ def test_system_overview(admin: Person, mariadb):
 
 def test_user_activity(admin: Person, mariadb):
     user = admin.client.register()
-    for _ in range(200):
-        record(mariadb, user, 0, "active")
+    record(mariadb, user, 0, "active", times=200)
     found = figures(admin, "admin/user-activity", period="day")
     assert set(found) == {"activeUsers", "newUsers", "topUsers"}
     assert (

@@ -80,7 +80,7 @@ def test_addresses_of_ipv6_count_by_their_network(strict, person: Person):
 
 
 def test_thirty_failed_authentications_a_minute_then_nothing_is_looked_at(strict, person: Person, request):
-    away_from_the_end_of(60, 20)
+    away_from_the_end_of(60, 8)
     mine, another = from_(address_of(request, 0)), from_(address_of(request, 1))
     secret = person.secret()
 
