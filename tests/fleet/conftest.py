@@ -37,7 +37,7 @@ class Fleet:
     @property
     def environment(self) -> dict[str, str]:
         """What commands see: this fleet, whatever the shell says."""
-        return {**os.environ, "LAUNCHGATE_FLEET": self.name, "COLUMNS": "200"}
+        return {**os.environ, "LAUNCHGATE_FLEET": self.name, "COLUMNS": "200", "COVERAGE_GREENLETS": "gevent"}
 
     @property
     def directory(self) -> Path:
