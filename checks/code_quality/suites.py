@@ -28,7 +28,9 @@ def run_suites(source: Path, scratch: Path) -> tuple[Finding, Finding]:
         "-n", str(PROCESSES), "--dist", "loadfile",
         "--cov", f"--cov-report=json:{coverage}", "--cov-fail-under=0",
         timeout_s=SUITES_TIMEOUT_S,
-        environment={"COVERAGE_FILE": str(scratch / "coverage.data"), "COVERAGE_CORE": "ctrace", "COVERAGE_GREENLETS": "thread"},
+        environment={
+            "COVERAGE_FILE": str(scratch / "coverage.data"), "COVERAGE_CORE": "ctrace", "COVERAGE_GREENLETS": "thread",
+        },
     )  # fmt: skip
     if not junit.is_file():
         raise CouldNotLook(f"the tests did not run (exit {ran.rc}): {ran.last_words()}")
