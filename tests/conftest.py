@@ -10,7 +10,6 @@ MACHINES = ("fleet", "sandbox")
 HERE = Path(__file__).parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.relative_to(HERE).parts[0] in MACHINES:
-            item.add_marker(pytest.mark.xdist_group("machines"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.path.relative_to(HERE).parts[0] in MACHINES:
+        item.add_marker(pytest.mark.xdist_group("machines"))

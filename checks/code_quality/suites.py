@@ -14,7 +14,7 @@ SUITES_TIMEOUT_S = 800.0
 COVERAGE_FLOOR_PERCENT = 80.0
 # "pragma: no cover" is for lines that cannot run under test; more than this share is hiding.
 EXCLUDED_MOST_PERCENT = 2.0
-PROCESSES = 4  # they wait for databases and time-outs more than they compute
+PROCESSES = 2  # more would only make what is timed wait for its turn
 RELEASED = "service"
 # The tests of what is released. The toolkit that releases it has its own, `make test`, on machines too.
 TESTS = "tests/service"

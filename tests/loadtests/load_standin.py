@@ -89,7 +89,8 @@ class Handler(BaseHTTPRequestHandler):
             service.users[body["email"]] = body["password"]
             self._ok(201, {"user": {}, "token": self._new(service.tokens, "token"), "expiresIn": 3600})
         elif self.path == "/api/v1/auth/login":
-            if service.users.get(body["email"]) == body["password"]:
+            operator = body["email"].startswith("operator@") and len(body["password"]) >= 12
+            if operator or service.users.get(body["email"]) == body["password"]:
                 self._ok(200, {"user": {}, "token": self._new(service.tokens, "token"), "expiresIn": 3600})
             else:
                 self._fault(401, "AUTHENTICATION_FAILED")
@@ -98,12 +99,23 @@ class Handler(BaseHTTPRequestHandler):
         elif not self._known(service.tokens):
             self._fault(401, "INVALID_TOKEN")
         elif self.path == "/api/v1/keys":
-            self._ok(201, {"apiKey": {}, "secretKey": self._new(service.keys, "key"), "warning": ""})
+            made = {"id": f"id-{len(service.keys)}", "rateLimitTier": "free"}
+            self._ok(201, {"apiKey": made, "secretKey": self._new(service.keys, "key"), "warning": ""})
         elif body.get("username") != "searcher" or body.get("ssl") is not True:
             self._fault(400, "VALIDATION_ERROR")
         else:
             service.databases.append({"id": f"database-{len(service.databases)}"})
             self._ok(201, service.databases[-1])
+
+    def do_PUT(self) -> None:
+        """An operator grants a key a tier."""
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))) or b"{}")
+        if not self._known(self.service.tokens):
+            self._fault(401, "INVALID_TOKEN")
+        elif not self.path.startswith("/api/v1/keys/id-"):
+            self._fault(404, "API_KEY_NOT_FOUND")
+        else:
+            self._ok(200, {"apiKey": {"id": self.path.rpartition("/")[2], **body}})
 
     def _search(self, body: dict[str, Any]) -> None:
         service = self.service
