@@ -17,7 +17,7 @@ demo: setup ## sandbox up, good releases, a bad one taken back, report
 	@$(BIN)/launchgate demo
 
 test: setup ## all tests, on real machines too (root; about 20 minutes)
-	@COVERAGE_CORE=ctrace $(BIN)/python -m pytest tests -n 2 --dist loadgroup --cov --cov-report=term --durations=40
+	@COVERAGE_CORE=ctrace $(BIN)/python -m pytest tests -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=40
 
 lint: setup ## ruff and mypy --strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
