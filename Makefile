@@ -16,7 +16,7 @@ setup: ## Python environment and Debian packages (root; repeats in a second)
 demo: setup ## sandbox up, good releases, a bad one taken back, report
 	@$(BIN)/launchgate demo
 
-test: setup ## all tests, on real machines too (root; about 20 minutes)
+test: setup ## all tests, on real machines too (root; about half an hour)
 	@COVERAGE_CORE=ctrace $(BIN)/python -m pytest tests -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --durations=40
 
 lint: setup ## ruff and mypy --strict

@@ -21,9 +21,11 @@ log = structlog.get_logger()
 _MOST_QUEUED = 50_000
 _BATCH = 500
 # Written for the driver: what the ORM does for each row costs as much as answering a search from the cache.
+# A batch whose commit was not confirmed comes again: rows that are there already stay as they are.
 _INSERT = (
     "INSERT INTO search_records (id, user_id, api_key_id, query_text, search_mode, database_ids, result_count,"
     " execution_ms, cache_hit, status, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    " ON DUPLICATE KEY UPDATE id = id"
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from checks.database.check_plans import needs_an_index, reads_all
+from checks.database.check_plans import needs_an_index, reads_all, reviewed
 from checks.database.check_pools import connections_of, seconds
 from checks.database.check_schema import parse_indexes, serves
 from checks.database.check_secrets_at_rest import opened_with, parse_keys
@@ -113,3 +113,16 @@ def test_connections_are_told_apart_by_account_and_whole_address() -> None:
         ["4", "root", "10.0.0.2:4711", "NULL", "Query"],
     ]
     assert connections_of(rows, "10.0.0.2") == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "allowed"),
+    [
+        ("SELECT CONCAT_WS(' ', LEFT(`d`, 1000)) AS t FROM `p` WHERE RAND(1) < 0.31 LIMIT %s", True),
+        ("SELECT CONCAT_WS(' ', LEFT(`d`, 1000)) AS t FROM `p` WHERE RAND(1) < 0.31", False),
+        ("SELECT CONCAT_WS(' ', LEFT(`d`, 1000)) AS t FROM `p` LIMIT %s", False),
+        ("SELECT id FROM `p` WHERE `d` LIKE %s LIMIT %s", False),
+    ],
+)
+def test_only_the_sample_of_words_may_read_a_large_table_whole(statement: str, allowed: bool) -> None:
+    assert reviewed(statement) is allowed

@@ -7,6 +7,7 @@ from conftest import MakeSettings
 from search_api.cache import Cache
 from search_api.database import open_engine
 from search_api.ids import new_id
+from search_api.records import Made, SearchRecords
 from search_api.usage import UsageCounter
 
 
@@ -71,3 +72,20 @@ def test_uses_are_kept_while_mysql_is_away(make_settings: MakeSettings, person, 
     row = mariadb.run(f"SELECT usage_count, last_used_ip FROM search_api.api_keys WHERE id = '{key}'")[0]
     assert row == {"usage_count": 2, "last_used_ip": "192.0.2.2"}
     counter._engine.dispose()
+
+
+@pytest.mark.usefixtures("client")
+def test_a_batch_of_records_that_comes_again_holds_nothing_up(make_settings: MakeSettings, person, mariadb):
+    engine = open_engine(make_settings())
+    records = SearchRecords(engine, 60, lambda: None)
+    made = [Made(person.id, new_id(), text, "natural", [], 1, 2.0, False, "ok") for text in ("one", "two")]
+    records.add(made[0])
+    records.flush()
+    for again in made:  # the first was written, but its commit was not confirmed
+        records.add(again)
+    records.flush()
+    rows = mariadb.run(
+        f"SELECT query_text FROM search_api.search_records WHERE user_id = '{person.id}' ORDER BY query_text"
+    )
+    assert [row["query_text"] for row in rows] == ["one", "two"]
+    engine.dispose()
